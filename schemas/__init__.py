@@ -1,0 +1,1 @@
+"""What goes over the wire: topics, keys, headers and the type of every event."""

@@ -1,0 +1,137 @@
+"""ModelSpec: what a model is, and how time, segments and budgets are cut for it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AliasChoices, Field, field_validator, model_validator
+
+from schemas.base import Config, Duration, Timestamp
+from schemas.events import DEFAULT_ENVIRONMENT
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+
+
+class TaskKind(StrEnum):
+    """What a model predicts."""
+
+    BINARY = "binary"
+    MULTICLASS = "multiclass"
+    REGRESSION = "regression"
+
+
+class FalseAlarmBudget(Config):
+    """How often the whole model may be paged, and ticketed, without cause."""
+
+    pages: float = Field(default=1.0, gt=0)
+    tickets: float = Field(default=4.0, gt=0)
+    per: Duration = timedelta(days=30)
+
+
+class Verification(Config):
+    """When a rollback is held to have helped."""
+
+    within: Duration = timedelta(days=7)
+    """Event time after the execution by which both sides must have shown it."""
+    min_predictions: int = Field(default=100, ge=1)
+    max_old_version_ratio: float = Field(default=0.05, ge=0, lt=1)
+
+
+class RollbackPolicy(Config):
+    """When a model is rolled back, on which evidence, and to what. Safe by default: `dry_run`."""
+
+    mode: Literal["off", "dry_run", "approval", "auto"] = "dry_run"
+    evidence: str = "error_rate"
+    """The signal that is tested since the deployment: a rate that needs labels, an error ratio or a latency."""
+    harm_tolerance: float = Field(default=0.05, ge=0, lt=1)
+    """How much worse than the previous version is still acceptable, in the unit of the signal."""
+    alpha: float = Field(default=0.001, gt=0, lt=1)
+    """Probability of wrong evidence per deployment; its threshold is 1/alpha."""
+    min_samples: int = Field(default=100, ge=1)
+    """Events of the class that counts, before evidence is taken."""
+    baseline: Duration = timedelta(days=28)
+    """How much of the previous version's matured past it is held against."""
+    min_target_served: Duration = timedelta(days=7)
+    """A target must have served at least this long ..."""
+    min_target_predictions: int = Field(default=1000, ge=1)
+    """... and this many predictions."""
+    cooldown: Duration = timedelta(days=1)
+    """Event time after a rollback in which no other is ordered for this model."""
+    verification: Verification = Verification()
+
+
+class ReferencePolicy(Config):
+    """Which data a model is held against until somebody publishes a reference."""
+
+    kind: Literal["first", "published"] = "first"
+    """`first`: the first events of a deployment; `published`: wait for `plumbline references build`."""
+    min_samples: int = Field(default=500, ge=50)
+    min_span: Duration = timedelta(days=7)
+    """N events of a busy model are one time of day: at least a week."""
+
+
+class ModelSpec(Config):
+    """A model under watch (`ml.models.v1`). A model without one is inferred from its events."""
+
+    environment: str = Field(default=DEFAULT_ENVIRONMENT, pattern=NAME_PATTERN)
+    model_name: str = Field(validation_alias=AliasChoices("name", "model_name"), pattern=NAME_PATTERN)
+    task: TaskKind = TaskKind.BINARY
+    classes: tuple[str, ...] = ()
+    """All classes; for a binary model the positive one and `negative_class` do."""
+    positive_class: str | None = None
+    time_zone: str = "UTC"
+    """Where the model's week runs: seasonal references are cut in it."""
+    cell: Duration = timedelta(hours=1)
+    """Length of a cell: the unit in which windows are cut, in UTC."""
+    lateness: Duration = timedelta(minutes=10)
+    """How far events of one partition may be out of order."""
+    maturity: Duration = timedelta(days=1)
+    """Outcomes of a cell are tested this long after its end."""
+    label_horizon: Duration = timedelta(days=14)
+    """A label joins if it is stamped no later than this after its prediction."""
+    revision_horizon: Duration = timedelta(days=2)
+    """How long a joined prediction can still be revised; at least the maturity."""
+    segments: tuple[str, ...] = ()
+    """Features or tags whose values are watched one by one."""
+    groups: tuple[str, ...] = ()
+    """Features or tags whose values must be treated alike (fairness)."""
+    max_segment_values: int = Field(default=50, ge=1, le=1000)
+    """Values per segment dimension; further ones count as `__other__`."""
+    features: dict[str, Literal["numeric", "categorical"]] = Field(default_factory=dict)
+    """Kinds of features; those not named are inferred."""
+    feature_sources: dict[str, str] = Field(default_factory=dict)
+    """Feature to the upstream source that it comes from."""
+    false_alarm_budget: FalseAlarmBudget = FalseAlarmBudget()
+    reference: ReferencePolicy = ReferencePolicy()
+    rollback: RollbackPolicy = RollbackPolicy()
+    effective_from: Timestamp | None = None
+    inferred: bool = False
+    """True where nobody published it."""
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            msg = f"{value!r} is no time zone: expected an IANA name such as America/New_York"
+            raise ValueError(msg) from error
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.cell <= timedelta(0) or timedelta(days=7) % self.cell:
+            msg = f"cell = {self.cell} does not divide a week: expected a length such as 15m, 1h, 6h or 1d"
+            raise ValueError(msg)
+        if self.revision_horizon < self.maturity:
+            object.__setattr__(self, "revision_horizon", self.maturity)
+        if self.label_horizon < self.maturity:
+            msg = f"label_horizon = {self.label_horizon} is shorter than maturity = {self.maturity}"
+            raise ValueError(msg)
+        if self.classes and self.positive_class is not None and self.positive_class not in self.classes:
+            msg = f"positive_class = {self.positive_class!r} is none of classes = {list(self.classes)}"
+            raise ValueError(msg)
+        return self

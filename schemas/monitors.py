@@ -1,0 +1,260 @@
+"""Monitors: what is watched, held against what, and who is told."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from schemas.base import Config, Duration, Timestamp
+from schemas.events import DEFAULT_ENVIRONMENT
+from schemas.identifiers import digest
+from schemas.models import ModelSpec
+
+
+class Severity(StrEnum):
+    """What an alert asks of a person: now, or in working hours."""
+
+    PAGE = "page"
+    TICKET = "ticket"
+
+
+class Signal(StrEnum):
+    """Everything that a monitor can watch."""
+
+    FEATURE_DRIFT = "feature_drift"
+    PREDICTION_DRIFT = "prediction_drift"
+    MISSING_RATIO = "missing_ratio"
+    UNSEEN_RATIO = "unseen_ratio"
+    OUT_OF_RANGE_RATIO = "out_of_range_ratio"
+    TYPE_VIOLATION_RATIO = "type_violation_ratio"
+    SCHEMA_VIOLATION_RATIO = "schema_violation_ratio"
+    RULE_VIOLATION_RATIO = "rule_violation_ratio"
+    SERVING_ERROR_RATIO = "serving_error_ratio"
+    LATENCY_P50 = "latency_p50"
+    LATENCY_P95 = "latency_p95"
+    LATENCY_P99 = "latency_p99"
+    COST_P95 = "cost_p95"
+    COST_MEAN = "cost_mean"
+    VOLUME = "volume"
+    SELECTION_RATE_DIFFERENCE = "selection_rate_difference"
+    ERROR_RATE = "error_rate"
+    ACCURACY = "accuracy"
+    MISS_RATE = "miss_rate"
+    RECALL = "recall"
+    PRECISION = "precision"
+    FALSE_DISCOVERY_RATE = "false_discovery_rate"
+    FALSE_POSITIVE_RATE = "false_positive_rate"
+    F1 = "f1"
+    LOG_LOSS = "log_loss"
+    BRIER = "brier"
+    AUC = "auc"
+    ECE = "ece"
+    MAE = "mae"
+    RMSE = "rmse"
+    TRUE_POSITIVE_RATE_DIFFERENCE = "true_positive_rate_difference"
+    LABEL_COVERAGE = "label_coverage"
+    LABEL_DELAY_P95 = "label_delay_p95"
+    CPU_RATIO = "cpu_ratio"
+    GPU_RATIO = "gpu_ratio"
+    MEMORY_BYTES = "memory_bytes"
+    QUEUE_LENGTH = "queue_length"
+    RESOURCE_COST_USD = "resource_cost_usd"
+
+
+OUTCOME_SIGNALS = frozenset(
+    {
+        Signal.ERROR_RATE, Signal.ACCURACY, Signal.MISS_RATE, Signal.RECALL, Signal.PRECISION,
+        Signal.FALSE_DISCOVERY_RATE, Signal.FALSE_POSITIVE_RATE, Signal.F1, Signal.LOG_LOSS, Signal.BRIER,
+        Signal.AUC, Signal.ECE, Signal.MAE, Signal.RMSE, Signal.TRUE_POSITIVE_RATE_DIFFERENCE,
+        Signal.LABEL_COVERAGE, Signal.LABEL_DELAY_P95,
+    }
+)  # fmt: skip
+"""Signals that need labels: fed once a cell has matured."""
+
+RESOURCE_SIGNALS = frozenset(
+    {Signal.CPU_RATIO, Signal.GPU_RATIO, Signal.MEMORY_BYTES, Signal.QUEUE_LENGTH, Signal.RESOURCE_COST_USD}
+)
+"""Signals from `ml.resources.v1`."""
+
+INPUT_DRIFT_SIGNALS = frozenset({Signal.FEATURE_DRIFT, Signal.PREDICTION_DRIFT})
+
+RIVER_DETECTORS = ("adwin", "ddm", "eddm", "hddm_a", "hddm_w", "kswin", "page_hinkley", "dummy")
+DetectorName = Literal[
+    "e_detector", "threshold", "adwin", "ddm", "eddm", "hddm_a", "hddm_w", "kswin", "page_hinkley", "dummy"
+]
+
+
+class Thresholds(Config):
+    """Set and clear levels of a threshold monitor, in the unit of its signal."""
+
+    set: float
+    clear: float | None = None
+    """Where it clears; the set level if not given. Between the two nothing changes."""
+
+    @property
+    def clear_level(self) -> float:
+        """The level at which a raised alert clears."""
+        return self.set if self.clear is None else self.clear
+
+
+class Rule(Config):
+    """A guardrail: a predicate that every event must satisfy; a field is a feature's or a tag's name.
+
+    Exactly one form: a range (`minimum`, `maximum`), `allowed` values, `excluded` values, or a comparison with
+    another numeric field (`less_or_equal`).
+    """
+
+    field: str
+    minimum: float | None = None
+    maximum: float | None = None
+    allowed: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+    less_or_equal: str | None = None
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        forms = [
+            self.minimum is not None or self.maximum is not None,
+            bool(self.allowed),
+            bool(self.excluded),
+            self.less_or_equal is not None,
+        ]
+        if sum(forms) != 1:
+            msg = (
+                f"rule on {self.field!r} has {sum(forms)} forms: expected exactly one of "
+                "minimum/maximum, allowed, excluded, less_or_equal"
+            )
+            raise ValueError(msg)
+        return self
+
+
+class Monitor(Config):
+    """One monitor (`ml.monitors.v1`)."""
+
+    signal: Signal
+    environment: str = DEFAULT_ENVIRONMENT
+    model_name: str = ""
+    """The model that it belongs to; filled in from the file's entry."""
+    monitor_id: str = Field(default="", pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,127})?$")
+    """Unique within the model; made of signal and detector if not given."""
+    detector: DetectorName = "e_detector"
+    """The sequential e-detector on the budget, a plain threshold, or one of river's by name."""
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    """Parameters of a river detector."""
+    features: tuple[str, ...] = ()
+    """The features that it watches; all if empty. For signals that have features."""
+    by: tuple[str, ...] = ()
+    """Segment dimensions: beside the whole also each of their values is watched."""
+    tolerance: float = Field(default=0.0, ge=0)
+    """A shift smaller than this is not worth telling, in the unit of the signal (z-score units for drift)."""
+    thresholds: Thresholds | None = None
+    """For `detector: threshold`, and there required."""
+    rule: Rule | None = None
+    """For `signal: rule_violation_ratio`, and there required."""
+    group: str | None = None
+    """For fairness signals: which of the model's groups."""
+    reference_context: Literal["global", "cell_of_week"] | None = None
+    """What a window is held against; the cell of the week for input signals of models with cells below 24 h."""
+    min_samples: int = Field(default=30, ge=1)
+    """Fewer relevant events in a window decide nothing."""
+    for_: Duration = Field(default=timedelta(0), alias="for")
+    """A threshold monitor fires after the condition held this long."""
+    keep_firing_for: Duration = timedelta(days=1)
+    """Without a new alarm an alert clears after this long, with enough data."""
+    severity: Severity = Severity.TICKET
+    owner: str = ""
+    namespace: str = ""
+    runbook_url: str = ""
+    effective_from: Timestamp | None = None
+    """First cell it applies to; at once if not given."""
+    retired: bool = False
+    """True withdraws the monitor."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.detector == "threshold" and self.thresholds is None:
+            msg = "thresholds is missing: expected {set: …} with detector: threshold"
+            raise ValueError(msg)
+        if (self.signal is Signal.RULE_VIOLATION_RATIO) != (self.rule is not None):
+            msg = f"rule goes with signal: {Signal.RULE_VIOLATION_RATIO}, and only there"
+            raise ValueError(msg)
+        if self.detector in RIVER_DETECTORS and self.signal is not Signal.ERROR_RATE:
+            msg = f"detector = {self.detector!r} reads the outcome sequence: expected signal: error_rate"
+            raise ValueError(msg)
+        if not self.monitor_id:
+            parts = [self.signal.value, *self.features, *([] if self.rule is None else [self.rule.field])]
+            if self.detector != "e_detector":
+                parts.append(self.detector)
+            object.__setattr__(self, "monitor_id", "-".join(parts)[:128])
+        return self
+
+    @property
+    def revision(self) -> str:
+        """Content hash: what was in force when a verdict was made."""
+        return digest(self.model_dump(mode="json"))[:12]
+
+
+class ModelEntry(ModelSpec):
+    """A model in monitors.yaml: its ModelSpec and its monitors."""
+
+    monitors: tuple[Monitor, ...] | None = None
+    """The defaults if not given."""
+
+    def spec(self) -> ModelSpec:
+        """The ModelSpec alone."""
+        return ModelSpec.model_validate(self.model_dump(exclude={"monitors"}))
+
+    def owned_monitors(self) -> tuple[Monitor, ...]:
+        """The monitors, each with the model's name."""
+        monitors = default_monitors(self) if self.monitors is None else self.monitors
+        update = {"environment": self.environment, "model_name": self.model_name}
+        return tuple(monitor.model_copy(update=update) for monitor in monitors)
+
+    @model_validator(mode="after")
+    def _unique_and_known(self) -> Self:
+        monitors = self.monitors or ()
+        ids = [monitor.monitor_id for monitor in monitors]
+        if twice := sorted({name for name in ids if ids.count(name) > 1}):
+            msg = f"monitor_id {twice} is used twice: expected one monitor for each id"
+            raise ValueError(msg)
+        for monitor in monitors:
+            if unknown := sorted(set(monitor.by) - set(self.segments)):
+                msg = f"monitor {monitor.monitor_id!r}: by = {unknown} is none of segments = {list(self.segments)}"
+                raise ValueError(msg)
+            if monitor.group is not None and monitor.group not in self.groups:
+                msg = (
+                    f"monitor {monitor.monitor_id!r}: group = {monitor.group!r} is none of groups = {list(self.groups)}"
+                )
+                raise ValueError(msg)
+        return self
+
+
+class MonitorsFile(Config):
+    """The whole of monitors.yaml."""
+
+    models: tuple[ModelEntry, ...]
+
+    @model_validator(mode="after")
+    def _unique_models(self) -> Self:
+        keys = [(entry.environment, entry.model_name) for entry in self.models]
+        if len(set(keys)) != len(keys):
+            msg = f"models: {keys} names a model twice: expected one entry for each environment and name"
+            raise ValueError(msg)
+        return self
+
+
+def default_monitors(spec: ModelSpec) -> tuple[Monitor, ...]:
+    """The monitors of a model that names none: tickets on data, outcomes and service."""
+    signals = [
+        Signal.FEATURE_DRIFT, Signal.PREDICTION_DRIFT, Signal.MISSING_RATIO, Signal.UNSEEN_RATIO,
+        Signal.OUT_OF_RANGE_RATIO, Signal.TYPE_VIOLATION_RATIO, Signal.SCHEMA_VIOLATION_RATIO,
+        Signal.SERVING_ERROR_RATIO, Signal.LATENCY_P95,
+    ]  # fmt: skip
+    if spec.task == "regression":
+        signals.append(Signal.MAE)
+    else:
+        signals.append(Signal.ERROR_RATE)
+    return tuple(Monitor(signal=signal, environment=spec.environment, model_name=spec.model_name) for signal in signals)

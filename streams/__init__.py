@@ -1,0 +1,1 @@
+"""The flow: workers, their state and their outputs."""

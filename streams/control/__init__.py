@@ -1,0 +1,1 @@
+"""Control topics -> the Plan in force, read by every stage."""

@@ -1,0 +1,34 @@
+"""Cells, and the cell of the week that a cell is held against."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from schemas.base import from_milliseconds, milliseconds
+from schemas.models import ModelSpec
+
+_WEEK_MS = milliseconds(timedelta(days=7))
+
+
+def cell_start(timestamp_ms: int, cell_ms: int) -> int:
+    """Start of the cell that holds a timestamp: cells are multiples of their length in UTC."""
+    return timestamp_ms - timestamp_ms % cell_ms
+
+
+@lru_cache(maxsize=4096)
+def cell_of_week(cell_start_ms: int, cell_ms: int, time_zone: str) -> int:
+    """Context of a seasonal reference: number of the cell in the local week, from Monday, 0 to week/cell - 1.
+
+    Local time is taken at the start of the cell and rounded down to a multiple of the cell, so that a change to
+    summer time does not shift the contexts.
+    """
+    local = from_milliseconds(cell_start_ms).astimezone(ZoneInfo(time_zone))
+    since_monday = timedelta(days=local.weekday(), hours=local.hour, minutes=local.minute, seconds=local.second)
+    return milliseconds(since_monday) // cell_ms
+
+
+def n_contexts(spec: ModelSpec) -> int:
+    """How many cells a week has."""
+    return _WEEK_MS // milliseconds(spec.cell)

@@ -1,0 +1,146 @@
+"""The one consumer of a stage's group, as its tasks see it: seek, pause, position, end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import IllegalStateError, KafkaError
+
+from streams.engine.clients import make_group_consumer
+from streams.engine.topics import TopicNames
+from streams.settings import ProcessingGuarantee, Settings, StageName
+from streams.stages import STAGES
+
+log = structlog.get_logger(__name__)
+
+_OFFSETS_SECONDS: Final = 0.2
+"""Where a commit does not carry the group's offsets, they follow this often, for all tasks at once."""
+
+
+class GroupFeed:
+    """The consumer of a stage's group.
+
+    Parameters
+    ----------
+    stage, settings, names
+        Whose group.
+    """
+
+    def __init__(self, stage: StageName, settings: Settings, names: TopicNames) -> None:
+        self._stage = stage
+        self._names = names
+        self._topics = tuple(topic.name for topic in STAGES[stage].inputs)
+        engine = settings.engine
+        self._carried = engine.processing_guarantee is ProcessingGuarantee.EXACTLY_ONCE
+        instance_id = engine.group_instance_id
+        self.consumer: AIOKafkaConsumer = make_group_consumer(
+            settings,
+            names.group(stage),
+            instance_id=None if instance_id is None else f"{instance_id}-{stage.value}",
+            max_record_bytes=max(topic.max_message_bytes for topic in STAGES[stage].inputs),
+        )
+        self._offsets: dict[TopicPartition, int] = {}
+
+    def partition(self, topic: str, partition: int) -> TopicPartition:
+        """Return the partition of an input, by the table's name."""
+        return TopicPartition(self._names.in_use(topic), partition)
+
+    def _inputs(self, partition: int) -> list[TopicPartition]:
+        return [self.partition(topic, partition) for topic in self._topics]
+
+    def _assigned(self, partition: int) -> list[TopicPartition]:
+        assigned = self.consumer.assignment()
+        return [each for each in self._inputs(partition) if each in assigned]
+
+    def seek(self, partition: int, positions: Mapping[str, int]) -> bool:
+        """Fetch from these positions on; False where the partition is not ours at the moment."""
+        inputs = self._inputs(partition)
+        if self._assigned(partition) != inputs:
+            return False
+        for topic, each in zip(self._topics, inputs, strict=True):
+            self.consumer.seek(each, positions[topic])
+        self.consumer.resume(*inputs)
+        return True
+
+    def pause(self, partition: int) -> None:
+        """Stop fetching a partition; nothing happens where it is not ours."""
+        self.consumer.pause(*self._assigned(partition))
+
+    def resume(self, partition: int) -> None:
+        """Go on fetching it."""
+        self.consumer.resume(*self._assigned(partition))
+
+    def hold(self, partitions: frozenset[TopicPartition]) -> None:
+        """Pause fresh partitions at once, with a position of no meaning.
+
+        Without any position the consumer would ask for the group's committed offset and fetch from there; the
+        tasks seek before they resume.
+        """
+        for each in partitions:
+            self.consumer.pause(each)
+            self.consumer.seek(each, 0)
+
+    async def position(self, topic: str, partition: int) -> int | None:
+        """Return the next offset that will be fetched; None where the partition is not ours."""
+        try:
+            position: int = await self.consumer.position(self.partition(topic, partition))
+        except IllegalStateError:
+            return None
+        return position
+
+    def end(self, topic: str, partition: int) -> int | None:
+        """Return the end of the log as the last fetch saw it; None before that."""
+        each = self.partition(topic, partition)
+        if each not in self.consumer.assignment():
+            return None
+        end: int | None = (
+            self.consumer.last_stable_offset(each) if self._carried else self.consumer.highwater(each)
+        )
+        return end
+
+    async def bounds(self, partition: int) -> dict[str, tuple[int, int]]:
+        """Return first and end offset by input topic."""
+        inputs = self._inputs(partition)
+        begins, ends = await asyncio.gather(
+            self.consumer.beginning_offsets(inputs), self.consumer.end_offsets(inputs)
+        )
+        return {
+            topic: (begins[each], ends[each]) for topic, each in zip(self._topics, inputs, strict=True)
+        }
+
+    async def changelog_end(self, partition: int) -> int:
+        """Return the end of the stage's changelog partition."""
+        changelog = TopicPartition(self._names.changelog(self._stage), partition)
+        end: int = (await self.consumer.end_offsets([changelog]))[changelog]
+        return end
+
+    async def group_positions(self, partition: int) -> dict[str, int | None]:
+        """Return the group's committed offsets by input topic."""
+        found = await asyncio.gather(*(self.consumer.committed(each) for each in self._inputs(partition)))
+        return dict(zip(self._topics, found, strict=True))
+
+    def committed(self, partition: int, positions: Mapping[str, int]) -> None:
+        """Note positions that hold; a transaction has carried them already."""
+        if not self._carried:
+            for topic, position in positions.items():
+                self._offsets[self.partition(topic, partition)] = position
+
+    async def commit_offsets(self) -> None:
+        """Commit to the group what was noted, again and again; for lag tools, since the changelog is the truth."""
+        while True:
+            await asyncio.sleep(_OFFSETS_SECONDS)
+            assigned = self.consumer.assignment()
+            offsets = {each: at for each, at in self._offsets.items() if each in assigned}
+            self._offsets.clear()
+            if not offsets:
+                continue
+            try:
+                await self.consumer.commit(offsets)
+            except (KafkaError, IllegalStateError) as error:  # a rebalance; the next commit says it again
+                log.info("group_offsets_not_committed", stage=self._stage.value, error=repr(error))
+                for each, at in offsets.items():
+                    self._offsets.setdefault(each, at)

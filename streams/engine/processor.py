@@ -1,0 +1,165 @@
+"""What a stream task calls: a Processor is pure, and knows nothing of Kafka.
+
+The engine owns fetching, positions, transactions and the changelog. A Processor turns records into a staged
+change and its outputs; the engine commits both with the input positions, and only then tells the Processor to
+apply the change. The same Processor runs on lists in tests and replays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+class Record(Protocol):
+    """A consumed record; aiokafka's ConsumerRecord has this shape, and so has `ListRecord`."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int:
+        """Append time, in milliseconds since the epoch."""
+
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Headers: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListRecord:
+    """A record that never saw a broker: for harnesses, replays and tests."""
+
+    topic: str
+    partition: int = 0
+    offset: int = 0
+    timestamp: int = 0
+    key: bytes | None = None
+    value: bytes | None = None
+    headers: Headers = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """A record to be sent. `topic` is the table's name; the engine adds prefix and overrides.
+
+    `partition` is None for the key's own partition, a number for that one, and `EVERY_PARTITION` for all.
+    """
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+    partition: int | None = None
+
+
+EVERY_PARTITION = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One key of the task's state: its new value, or None where the key is gone. Goes to the changelog."""
+
+    key: str
+    value: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """A record that cannot be read: the record untouched, and why.
+
+    `reason` is one of a few fixed words (it labels a metric); `message` names field, value and expectation.
+    """
+
+    record: Record
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitContext:
+    """What the engine knows of the commit that is being staged.
+
+    Attributes
+    ----------
+    partition
+        The task's partition, which is also its identity as a source for the next stage.
+    seq
+        Number of this commit, from 1, without gaps over the life of the task's changelog.
+    positions
+        Next offset to read per input topic, after this commit.
+    previous_positions
+        The same, before this commit.
+    now_ms
+        Wall clock, milliseconds since the epoch; for heartbeats and deadlines alone, never for event time.
+    caught_up
+        True where no input had anything left to read when the batch was cut.
+    """
+
+    partition: int
+    seq: int
+    positions: Mapping[str, int]
+    previous_positions: Mapping[str, int]
+    now_ms: int
+    caught_up: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staged:
+    """The result of a batch: what to send, what to remember, and what to apply once that is committed."""
+
+    outputs: Sequence[Output] = ()
+    changes: Sequence[Change] = ()
+    dead_letters: Sequence[DeadLetter] = ()
+    overlay: Any = None
+    """The Processor's own; handed back to `apply` after the commit, dropped after an abort."""
+    observations: Sequence[object] = ()
+    """What was decided (closed windows, alerts, commands), for metrics and pages; handed on after the commit."""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """What happened, by name; the engine adds it to the metrics after the commit, so that aborts do not count."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to say: then only positions move."""
+        return not (self.outputs or self.changes or self.dead_letters)
+
+
+class Processor(Protocol):
+    """One partition's worth of a stage.
+
+    The engine calls `restore` for every live changelog entry in log order, then `restored` once; then, for ever,
+    `add` for every fetched chunk, `stage` at the end of a batch, and `apply` after the commit. After an abort the
+    instance is discarded and a new one restored. None of the calls may block or do I/O.
+    """
+
+    def restore(self, key: str, value: bytes | None) -> None:
+        """Take one entry of the changelog; None where the key was deleted."""
+
+    def restored(self) -> None:
+        """End of the changelog: build what is derived."""
+
+    def add(self, topic: str, records: Sequence[Record]) -> None:
+        """Take a chunk (at most some hundred records of one topic, in offset order) into the pending batch.
+
+        `topic` is the table's name. Bad records become dead letters in the next `stage`; this never raises for
+        what a record contains.
+        """
+
+    def stage(self, context: CommitContext, *, heartbeat: bool) -> Staged:
+        """Close the pending batch. Leaves the committed state as it is.
+
+        With `heartbeat` the Processor also says that it is alive (and may decide what hangs on the wall clock);
+        then the batch may be empty.
+        """
+
+    def apply(self, staged: Staged) -> None:
+        """The commit holds: make the staged overlay the state."""

@@ -1,0 +1,99 @@
+"""Reads a task's changelog to its end: the state by key, and the last commit record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from asyncio import sleep
+
+from streams.engine.changelog import COMMIT_KEY, CommitRecord, decode_commit, parse_state_key, unpack
+from streams.engine.clients import make_reader
+from streams.engine.clock import Clock
+from streams.engine.topics import CHANGELOG_MAX_BYTES
+from streams.settings import Settings
+
+_YIELD_SECONDS: Final = 0.05
+_CHUNK_RECORDS: Final = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """What a changelog held.
+
+    Attributes
+    ----------
+    record
+        The last commit record; None on a changelog that has none yet.
+    end
+        End offset of the changelog when it was read.
+    n_entries
+        State entries that were read, superseded ones among them.
+    """
+
+    record: CommitRecord | None
+    end: int
+    n_entries: int
+
+
+async def restore_state(
+    settings: Settings,
+    *,
+    topic: str,
+    partition: int,
+    restore: Callable[[str, bytes | None], None],
+    on_progress: Callable[[float], None],
+    clock: Clock,
+) -> Restored:
+    """Feed every entry of a changelog partition to `restore`, in log order.
+
+    It gives way to the others every 50 ms; `on_progress` takes the share that is done, and is called every time.
+    """
+    consumer = make_reader(settings, max_record_bytes=CHANGELOG_MAX_BYTES, client="restore")
+    await consumer.start()
+    try:
+        changelog = TopicPartition(topic, partition)
+        consumer.assign([changelog])
+        begin = (await consumer.beginning_offsets([changelog]))[changelog]
+        end: int = (await consumer.end_offsets([changelog]))[changelog]
+        consumer.seek(changelog, begin)
+        return await _read(
+            consumer, changelog, begin=begin, end=end, restore=restore, on_progress=on_progress, clock=clock
+        )
+    finally:
+        await consumer.stop()
+
+
+async def _read(
+    consumer: AIOKafkaConsumer,
+    changelog: TopicPartition,
+    *,
+    begin: int,
+    end: int,
+    restore: Callable[[str, bytes | None], None],
+    on_progress: Callable[[float], None],
+    clock: Clock,
+) -> Restored:
+    last_commit: bytes | None = None
+    n_entries = 0
+    yielded = clock.monotonic()
+    # The position, not the last record's offset: transaction markers take offsets too.
+    while (position := await consumer.position(changelog)) < end:
+        on_progress((position - begin) / max(1, end - begin))
+        fetched = await consumer.getmany(timeout_ms=100, max_records=_CHUNK_RECORDS)
+        for record in fetched.get(changelog, ()):
+            key = parse_state_key(record.key)
+            if key is not None:
+                restore(key, None if record.value is None else unpack(record.value))
+                n_entries += 1
+            elif record.key == COMMIT_KEY:
+                last_commit = record.value
+            if clock.monotonic() - yielded > _YIELD_SECONDS:
+                on_progress((record.offset - begin) / max(1, end - begin))
+                await sleep(0)
+                yielded = clock.monotonic()
+    on_progress(1.0)
+    record = None if last_commit is None else decode_commit(last_commit)
+    return Restored(record=record, end=end, n_entries=n_entries)

@@ -1,0 +1,247 @@
+"""Topics as they are in use: names with prefix and overrides, creation, and the check of their layout."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import TopicAlreadyExistsError, for_code
+
+from schemas.topics import MIB, TOPICS, Spread, Topic
+from streams.engine.clients import open_admin
+from streams.engine.errors import BrokerUnavailableError, TopicLayoutError
+from streams.settings import Settings, StageName
+from streams.stages import STAGES
+
+CHANGELOG_MAX_BYTES: Final = 16 * MIB
+_LEADER_POLL_SECONDS: Final = 0.05
+
+
+class TopicNames:
+    """Maps the names of the topic table to the names in use, and back.
+
+    Parameters
+    ----------
+    settings
+        `topics.prefix`, `topics.overrides` and the partition counts are read; an override of a name that is not
+        in the table, or two that meet in one name, are refused.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        table = [topic.name for topic in TOPICS]
+        unknown = sorted(set(settings.topics.overrides) - set(table))
+        if unknown:
+            msg = f"topics.overrides has {unknown[0]!r}: expected a name of the topic table, one of {', '.join(table)}"
+            raise TopicLayoutError(msg)
+        self._in_use = {
+            name: settings.topics.overrides.get(name, settings.topics.prefix + name) for name in table
+        }
+        self._table = {in_use: name for name, in_use in self._in_use.items()}
+        if len(self._table) != len(table):
+            msg = "topics.overrides maps two topics to one name: expected a name of its own for every topic"
+            raise TopicLayoutError(msg)
+
+    def in_use(self, table_name: str) -> str:
+        """Return the broker's name of a topic of the table."""
+        try:
+            return self._in_use[table_name]
+        except KeyError:
+            msg = f"topic is {table_name!r}: expected a name of the topic table"
+            raise TopicLayoutError(msg) from None
+
+    def table(self, name_in_use: str) -> str:
+        """Return the table's name of a topic; a foreign topic keeps its own."""
+        return self._table.get(name_in_use, name_in_use)
+
+    def n_partitions(self, spread: Spread) -> int:
+        """Return the partition count that the settings give to a spread."""
+        counts = {
+            Spread.EVENTS: self._settings.topics.events_partitions,
+            Spread.MODELS: self._settings.topics.models_partitions,
+            Spread.ONE: 1,
+        }
+        return counts[spread]
+
+    def group(self, stage: StageName) -> str:
+        """Return the consumer group of a stage."""
+        return f"{self._settings.engine.application_id}-{stage.value}"
+
+    def changelog(self, stage: StageName) -> str:
+        """Return the changelog topic of a stage."""
+        return f"{self.group(stage)}-changelog"
+
+    def transactional_id(self, stage: StageName, partition: int) -> str:
+        """Return the transactional id of a task."""
+        return f"{self.group(stage)}-{partition}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicDescription:
+    """A topic as it should be and as it is, for `plumbline topics`."""
+
+    name: str
+    """Name in use."""
+    table_name: str
+    """Name in the topic table; the name in use again for a changelog."""
+    key: str
+    purpose: str
+    retention_ms: int | None
+    n_partitions_expected: int
+    n_partitions: int | None
+    """None where it does not exist."""
+    config: dict[str, str]
+
+    @property
+    def exists(self) -> bool:
+        """Whether the broker has it."""
+        return self.n_partitions is not None
+
+    @property
+    def fits(self) -> bool:
+        """Whether it exists with the expected partition count."""
+        return self.n_partitions == self.n_partitions_expected
+
+
+def changelog_config() -> dict[str, str]:
+    """Broker settings of a changelog: compacted, records of up to 16 MiB, segments of 64 MiB."""
+    return {
+        "cleanup.policy": "compact",
+        "message.timestamp.type": "LogAppendTime",
+        "max.message.bytes": str(CHANGELOG_MAX_BYTES),
+        "segment.bytes": str(64 * MIB),
+    }
+
+
+async def describe_topics(
+    settings: Settings, names: TopicNames | None = None, *, stages: Iterable[StageName] = tuple(STAGES)
+) -> list[TopicDescription]:
+    """Describe every topic of the table and the changelogs of the stages."""
+    admin = await open_admin(settings)
+    try:
+        return await _describe(admin, names or TopicNames(settings), stages)
+    finally:
+        await admin.close()
+
+
+async def ensure_topics(
+    settings: Settings,
+    names: TopicNames | None = None,
+    *,
+    stages: Iterable[StageName] = tuple(STAGES),
+    topics: Sequence[Topic] = TOPICS,
+) -> list[str]:
+    """Create the topics that are missing, wait for their leaders, and refuse a wrong partition count.
+
+    Returns
+    -------
+    list of str
+        Names in use of the topics that were created.
+    """
+    names = names or TopicNames(settings)
+    wanted = {topic.name for topic in topics}
+    admin = await open_admin(settings)
+    try:
+        described = await _describe(admin, names, stages)
+        described = [each for each in described if each.table_name in wanted or each.table_name == each.name]
+        missing = [each for each in described if not each.exists]
+        await _create(admin, missing, settings.topics.replication_factor)
+        counts = await _wait_for_leaders(admin, [each.name for each in described], settings)
+        for each in described:
+            _check_count(each.name, expected=each.n_partitions_expected, actual=counts[each.name])
+        return [each.name for each in missing]
+    finally:
+        await admin.close()
+
+
+def _check_count(name: str, *, expected: int, actual: int) -> None:
+    if actual != expected:
+        msg = (
+            f"topic {name!r} has {actual} partitions: expected {expected} (PLUMBLINE_TOPICS_EVENTS_PARTITIONS and"
+            " PLUMBLINE_TOPICS_MODELS_PARTITIONS set it); inputs of one stage share one count, and a count must"
+            " not change while state exists"
+        )
+        raise TopicLayoutError(msg)
+
+
+async def _describe(
+    admin: AIOKafkaAdminClient, names: TopicNames, stages: Iterable[StageName]
+) -> list[TopicDescription]:
+    rows: list[tuple[str, str, str, str, int | None, Spread, dict[str, str]]] = [
+        (names.in_use(t.name), t.name, t.key, t.purpose, t.retention_ms, t.spread, t.config()) for t in TOPICS
+    ]
+    for stage in stages:
+        if stage in STAGES:
+            name = names.changelog(stage)
+            purpose = f"state of stage {stage.value}"
+            rows.append((name, name, "state key", purpose, None, STAGES[stage].spread, changelog_config()))
+    existing = set(await admin.list_topics())
+    counts = await _partition_counts(admin, [row[0] for row in rows if row[0] in existing])
+    return [
+        TopicDescription(
+            name=name,
+            table_name=table_name,
+            key=key,
+            purpose=purpose,
+            retention_ms=retention_ms,
+            n_partitions_expected=names.n_partitions(spread),
+            n_partitions=counts.get(name, (None, False))[0],
+            config=config,
+        )
+        for name, table_name, key, purpose, retention_ms, spread, config in rows
+    ]
+
+
+async def _partition_counts(
+    admin: AIOKafkaAdminClient, names: list[str]
+) -> dict[str, tuple[int, bool]]:
+    """Return partition count, and whether all have leaders, by topic; unknown topics are left out."""
+    if not names:
+        return {}
+    described: list[dict[str, Any]] = await admin.describe_topics(names)
+    return {
+        each["topic"]: (
+            len(each["partitions"]),
+            bool(each["partitions"]) and all(p["leader"] >= 0 and not p["error_code"] for p in each["partitions"]),
+        )
+        for each in described
+        if not each["error_code"]
+    }
+
+
+async def _create(admin: AIOKafkaAdminClient, missing: list[TopicDescription], replication_factor: int) -> None:
+    if not missing:
+        return
+    response = await admin.create_topics(
+        [
+            NewTopic(each.name, each.n_partitions_expected, replication_factor, topic_configs=each.config)
+            for each in missing
+        ]
+    )
+    for name, code, message in response.topic_errors:
+        error = for_code(code)
+        if code and error is not TopicAlreadyExistsError:  # another worker may have been faster
+            msg = f"topic {name!r} could not be created: {error.__name__}: {message}"
+            raise TopicLayoutError(msg)
+
+
+async def _wait_for_leaders(admin: AIOKafkaAdminClient, names: list[str], settings: Settings) -> dict[str, int]:
+    """Wait until every partition has a leader: a produce before that is refused and retried, noisily."""
+    counts: dict[str, tuple[int, bool]] = {}
+    try:
+        async with asyncio.timeout(settings.kafka.connect_timeout_seconds):
+            while True:
+                counts = await _partition_counts(admin, names)
+                if all(name in counts and counts[name][1] for name in names):
+                    return {name: count for name, (count, _) in counts.items()}
+                await asyncio.sleep(_LEADER_POLL_SECONDS)
+    except TimeoutError:
+        waiting = sorted(name for name in names if name not in counts or not counts[name][1])
+        msg = (
+            f"topic {waiting[0]!r} has partitions without a leader after"
+            f" {settings.kafka.connect_timeout_seconds:g} s ({len(waiting)} topics in all)"
+        )
+        raise BrokerUnavailableError(msg) from None

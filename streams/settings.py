@@ -1,0 +1,174 @@
+"""Every setting of a worker, validated at start; each can come from the environment.
+
+`PLUMBLINE_KAFKA_BOOTSTRAP_SERVERS` sets `kafka.bootstrap_servers`, and so on: prefix, group, name.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ProcessingGuarantee(StrEnum):
+    """How a commit is made atomic."""
+
+    EXACTLY_ONCE = "exactly_once"
+    AT_LEAST_ONCE = "at_least_once"
+
+
+class StageName(StrEnum):
+    """The stages a worker can run; all of them by default."""
+
+    PROFILER = "profiler"
+    EVALUATOR = "evaluator"
+    GOVERNOR = "governor"
+    RESPONDERS = "responders"
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class KafkaSettings(_Group):
+    """How to reach the brokers."""
+
+    bootstrap_servers: str = "127.0.0.1:9092"
+    """Comma-separated host:port."""
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    sasl_username: str | None = None
+    sasl_password: SecretStr | None = None
+    ssl_cafile: Path | None = None
+    ssl_certfile: Path | None = None
+    ssl_keyfile: Path | None = None
+    connect_timeout_seconds: float = Field(default=20.0, gt=0)
+    """How long a start waits for a broker before it gives up with exit code 3."""
+
+
+class TopicSettings(_Group):
+    """Names and sizes of the topics."""
+
+    prefix: str = ""
+    """Put before every topic name."""
+    overrides: dict[str, str] = Field(default_factory=dict)
+    """A table name to the name in use, as JSON: `{"ml.predictions.v1": "scoring.events"}`."""
+    events_partitions: int = Field(default=12, ge=1, le=1000)
+    """Partitions of predictions and labels."""
+    models_partitions: int = Field(default=4, ge=1, le=1000)
+    """Partitions of topics that are keyed by environment and model."""
+    replication_factor: int = Field(default=1, ge=1, le=9)
+
+
+class EngineSettings(_Group):
+    """How a stream task fetches and commits."""
+
+    application_id: str = Field(default="plumbline", pattern=r"^[a-zA-Z0-9._-]+$")
+    """Prefix of consumer groups, transactional ids and changelogs."""
+    processing_guarantee: ProcessingGuarantee = ProcessingGuarantee.EXACTLY_ONCE
+    commit_interval_seconds: float = Field(default=0.2, gt=0)
+    """A batch is cut after this long at the latest."""
+    commit_when_drained_seconds: float = Field(default=0.02, gt=0)
+    """With nothing left to read a batch is cut at once, but not more often than this."""
+    commit_max_records: int = Field(default=50_000, ge=1)
+    commit_max_bytes: int = Field(default=8_000_000, ge=1)
+    fetch_max_records: int = Field(default=500, ge=1)
+    """Records handed to a Processor at a time; small chunks stay in the cache."""
+    queue_max_records: int = Field(default=100_000, ge=1)
+    """High water of a task's queue, where its partition is paused."""
+    heartbeat_interval_seconds: float = Field(default=10.0, gt=0)
+    session_timeout_seconds: float = Field(default=10.0, gt=0)
+    max_poll_interval_seconds: float = Field(default=300.0, gt=0)
+    transaction_timeout_seconds: float = Field(default=10.0, gt=0)
+    shutdown_timeout_seconds: float = Field(default=4.0, gt=0)
+    group_instance_id: str | None = None
+    """Static membership: a restart under the same id moves no partition."""
+    on_processing_error: Literal["stop", "dead_letter"] = "stop"
+    """What a record does that trips our own code: stop the worker, or become a dead letter after three crashes."""
+    max_task_losses: int = Field(default=5, ge=1)
+    """A task lost more often than this within ten minutes ends the worker, non-zero."""
+
+
+class IngestSettings(_Group):
+    """Bounds and tolerances on what comes in."""
+
+    max_record_bytes: int = Field(default=1_000_000, ge=1_000)
+    max_future_skew_seconds: float = Field(default=300.0, ge=0)
+    """How far an event's own time may lie ahead of its append time."""
+    max_models: int = Field(default=1_000, ge=1)
+    """Models that one worker follows; events of further ones are dead letters."""
+    redact: list[str] = Field(default_factory=list)
+    """Features whose raw values never leave the prediction topic, as JSON: `["name"]`."""
+
+
+class WebSettings(_Group):
+    """Metrics and pages."""
+
+    host: str = "127.0.0.1"
+    """Loopback unless told otherwise."""
+    port: int = Field(default=6066, ge=0, le=65_535)
+    max_series_per_model: int = Field(default=500, ge=10)
+    """Bound on metric series per model; reaching it is a metric of its own."""
+
+
+class ResponderSettings(_Group):
+    """Where decisions go besides their topics."""
+
+    alertmanager_url: str | None = None
+    """Base URL of an Alertmanager; alerts in force are posted to its /api/v2/alerts."""
+    alertmanager_interval_seconds: float = Field(default=60.0, gt=0)
+    webhook_url: str | None = None
+    """Receives rollback commands as signed JSON."""
+    webhook_secret: SecretStr | None = None
+    """Key of the HMAC-SHA256 signature; required with `webhook_url`."""
+    timeout_seconds: float = Field(default=5.0, gt=0)
+    attempts: int = Field(default=5, ge=1)
+
+    @model_validator(mode="after")
+    def _secret_comes_with_url(self) -> ResponderSettings:
+        if self.webhook_url is not None and self.webhook_secret is None:
+            msg = "webhook_secret is missing: expected a key wherever webhook_url is set"
+            raise ValueError(msg)
+        return self
+
+
+class GovernorSettings(_Group):
+    """What holds across models."""
+
+    max_rollbacks_per_hour: int = Field(default=3, ge=1)
+    """Beyond this the breaker opens: further rollbacks need a person."""
+    command_ttl_seconds: float = Field(default=3600.0, gt=0)
+    """A command that nobody executed expires after this long, on the wall clock."""
+    signing_key: SecretStr | None = None
+    """Key of the HMAC-SHA256 signature of commands; executors refuse unsigned ones where they have it."""
+
+
+class LogSettings(_Group):
+    """What is said, and how."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["console", "json"] = "console"
+
+
+class Settings(BaseSettings):
+    """All settings, by group."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PLUMBLINE_",
+        env_nested_delimiter="_",
+        env_nested_max_split=1,
+        frozen=True,
+        extra="forbid",
+    )
+
+    kafka: KafkaSettings = KafkaSettings()
+    topics: TopicSettings = TopicSettings()
+    engine: EngineSettings = EngineSettings()
+    ingest: IngestSettings = IngestSettings()
+    web: WebSettings = WebSettings()
+    responders: ResponderSettings = ResponderSettings()
+    governor: GovernorSettings = GovernorSettings()
+    log: LogSettings = LogSettings()
