@@ -103,9 +103,7 @@ class KafkaBroker(ChildBroker):
         _require("java", "a Java runtime, 17 or newer (Debian: apt-get install openjdk-17-jre-headless)")
         fetch_libs(self._libs)
         data = self.folder / "data"
-        config = _CONFIG.format(
-            host=HOST, port=self.port, controller_port=self._controller_port, data=data.resolve()
-        )
+        config = _CONFIG.format(host=HOST, port=self.port, controller_port=self._controller_port, data=data.resolve())
         (self.folder / "server.properties").write_text(config)
         if not (data / "meta.properties").exists():
             self._format()

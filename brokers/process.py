@@ -71,9 +71,7 @@ class ChildBroker:
     name = "broker"
     supports_transactions = False
 
-    def __init__(
-        self, folder: Path, *, port: int | None = None, start_timeout_seconds: float = 60.0
-    ) -> None:
+    def __init__(self, folder: Path, *, port: int | None = None, start_timeout_seconds: float = 60.0) -> None:
         self.folder = Path(folder)
         self.port = port or free_port()
         self._start_timeout_seconds = start_timeout_seconds

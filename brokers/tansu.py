@@ -18,9 +18,7 @@ class TansuBroker(ChildBroker):
     name = "tansu"
     supports_transactions = False
 
-    def __init__(
-        self, folder: Path, *, port: int | None = None, start_timeout_seconds: float = 20.0
-    ) -> None:
+    def __init__(self, folder: Path, *, port: int | None = None, start_timeout_seconds: float = 20.0) -> None:
         super().__init__(folder, port=port, start_timeout_seconds=start_timeout_seconds)
 
     def command(self) -> list[str]:

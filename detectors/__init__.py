@@ -8,6 +8,7 @@ shown beside a verdict.
 """
 
 from detectors.baseline import (
+    MINIMUM_CELLS,
     Baseline,
     Inflation,
     clopper_pearson_lower,
@@ -18,9 +19,26 @@ from detectors.baseline import (
 )
 from detectors.binning import CategoricalBins, FeatureBins, NumericBins, bins_from_dict
 from detectors.bounded_mean import BoundedMean
-from detectors.classification import classification_metrics, encode_scores, score_loss_table, score_metrics
+from detectors.classification import (
+    N_SCORE_BINS,
+    classification_metrics,
+    encode_scores,
+    score_loss_table,
+    score_metrics,
+)
 from detectors.distribution import DistributionBets, shrink
-from detectors.divergences import Companion, NullQuantiles, companions, simulate_null
+from detectors.divergences import (
+    Companion,
+    NullQuantiles,
+    companions,
+    hellinger,
+    jensen_shannon,
+    kolmogorov_smirnov,
+    pearson,
+    psi,
+    simulate_null,
+    wasserstein,
+)
 from detectors.fairness import (
     BettingPairTest,
     Gap,
@@ -53,6 +71,8 @@ __all__ = [
     "DISTRIBUTION_GRID",
     "LATENCY_BINS",
     "MEAN_GRID",
+    "MINIMUM_CELLS",
+    "N_SCORE_BINS",
     "OUTCOME_DETECTORS",
     "Baseline",
     "BettingPairTest",
@@ -89,8 +109,13 @@ __all__ = [
     "equalised_odds_difference",
     "estimate_baseline",
     "group_rates",
+    "hellinger",
+    "jensen_shannon",
+    "kolmogorov_smirnov",
     "make_outcome_detector",
     "newcombe_difference",
+    "pearson",
+    "psi",
     "regression_metrics",
     "score_loss_table",
     "score_metrics",
@@ -98,6 +123,7 @@ __all__ = [
     "shrink",
     "simulate_null",
     "variance_inflation",
+    "wasserstein",
     "weighted_statistic",
     "wilson_interval",
 ]

@@ -139,6 +139,7 @@ def estimate_baseline(
     *,
     level: float,
     default_inflation: float | None = None,
+    contexts: npt.ArrayLike | None = None,
     cells_per_cycle: int = 1,
 ) -> Baseline:
     """Estimate the mean of a rate from a reference's cells, with bounds for its effective size.
@@ -153,8 +154,8 @@ def estimate_baseline(
         Error probability of each bound: .01 / (number of series).
     default_inflation
         v >= 1 for a reference with fewer than 40 cells.
-    cells_per_cycle
-        Cells in a day.
+    contexts, cells_per_cycle
+        As for `variance_inflation`; mean and bounds are those of all cells together.
 
     Returns
     -------
@@ -168,7 +169,7 @@ def estimate_baseline(
     """
     hits = as_counts(n1, name="n1")
     totals = as_counts(n, name="n")
-    found = variance_inflation(hits, totals, cells_per_cycle=cells_per_cycle)
+    found = variance_inflation(hits, totals, contexts=contexts, cells_per_cycle=cells_per_cycle)
     if found is not None:
         inflation = found.upper
     elif default_inflation is not None:

@@ -24,14 +24,10 @@ from scipy import special
 
 from detectors.arrays import FloatArray, as_counts, check_at_least
 from detectors.baseline import upper_bounds
-from detectors.scores import N_SCORES, legendre_scores, probabilities
+from detectors.scores import BASELINE_ERROR, N_DIRECTIONS, legendre_scores, probabilities, score_tolerances
 from detectors.sequential import DISTRIBUTION_GRID, MEAN_GRID
 
-BASELINE_ERROR: Final = 0.01
-"""Probability, over all series together, that an estimated reference lies outside the nulls built on it."""
-
 _SIGNS: Final = np.array([1.0, -1.0])
-_N_DIRECTIONS: Final = 2 * N_SCORES
 
 
 def shrink(context_counts: npt.ArrayLike, global_counts: npt.ArrayLike, kappa: float = 200.0) -> FloatArray:
@@ -122,7 +118,7 @@ class DistributionBets:
         tau = score_tolerances(p, g, n_effective=n_effective, n_series=n_series) + tolerance
         bets_at_all = tau < 1.0
         y = (g * bets_at_all)[:, :, None] * _SIGNS - np.where(bets_at_all, tau, 0.0)[:, None]
-        bets = np.log1p(y[..., None] * DISTRIBUTION_GRID).reshape(p.size, _N_DIRECTIONS * DISTRIBUTION_GRID.size)
+        bets = np.log1p(y[..., None] * DISTRIBUTION_GRID).reshape(p.size, N_DIRECTIONS * DISTRIBUTION_GRID.size)
         return cls(matrix=bets / inflation, owners=np.empty(0, dtype=np.int64))
 
     @classmethod
@@ -237,34 +233,6 @@ class DistributionBets:
         if n.size != self.matrix.shape[0]:
             raise ValueError(f"counts: shape {n.shape} given, expected ({self.matrix.shape[0]},) as in the reference")
         return n
-
-
-def score_tolerances(p: FloatArray, g: FloatArray, *, n_effective: float, n_series: int) -> FloatArray:
-    """Return tau_j = z sd(g_j) / sqrt(n_effective), how far the mean of a score may be off by sampling alone.
-
-    Parameters
-    ----------
-    p
-        Shape (R,): reference shares.
-    g
-        Shape (R, 4): scores, centred under p.
-    n_effective
-        Independent events that the reference is worth.
-    n_series
-        S; z is the normal quantile at 1 - .01 / (8 S).
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape (4,); infinite without events.
-    """
-    if n_effective <= 0.0:
-        return np.full(N_SCORES, np.inf)
-    z = -float(special.ndtri(BASELINE_ERROR / (_N_DIRECTIONS * n_series)))
-    pseudo = 0.25 * z * z
-    padded = (n_effective * p + pseudo) / (n_effective + pseudo * p.size)
-    variance = padded @ (g * g) - (padded @ g) ** 2
-    return np.asarray(z * np.sqrt(np.maximum(variance, 0.0) / n_effective), dtype=np.float64)
 
 
 def _check_settings(n_effective: float, n_series: int, tolerance: float, inflation: float) -> None:

@@ -1,14 +1,13 @@
-"""The divergences people know, each with a threshold that knows the sample sizes.
+"""Divergences shown beside a verdict, each with a threshold that knows the sample sizes.
 
 With s = 1/N + 1/M and no drift, PSI, 8 JS, 8 H^2 and Pearson's sum (q - p)^2 / p are all about s chi2 with
-B - 1 degrees of freedom, so a fixed rule such as PSI > .1 says more about M than about drift. They are
-shown beside a verdict; where one of them has to decide, Pearson's does (the tail of PSI is off for small
-samples). W1 and KS have a simulated null.
+B - 1 degrees of freedom, so a fixed rule such as PSI > .1 says more about M than about drift. Where one of
+them has to decide, Pearson's does (the tail of PSI is off for small samples). W1 and KS have a simulated
+null.
 
 References
 ----------
-Yurdakul, "Statistical properties of population stability index" (2018); Lin, "Divergence measures based on
-the Shannon entropy" (1991); Pearson (1900).
+Yurdakul, "Statistical properties of population stability index" (2018).
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,12 +19,37 @@ import numpy.typing as npt
 from scipy import special
 
 from detectors.arrays import FloatArray, as_counts, check_at_least
-from detectors.scores import mid_ranks, probabilities
+from detectors.measures import (
+    comparable,
+    hellinger,
+    jensen_shannon,
+    kolmogorov_smirnov,
+    pair,
+    pearson,
+    psi,
+    steps,
+    wasserstein,
+)
+from detectors.scores import probabilities
+
+__all__ = [
+    "NULL_LEVELS",
+    "N_DRAWS",
+    "Companion",
+    "NullQuantiles",
+    "companions",
+    "hellinger",
+    "jensen_shannon",
+    "kolmogorov_smirnov",
+    "pearson",
+    "psi",
+    "simulate_null",
+    "wasserstein",
+]
 
 N_DRAWS: Final = 2000
 NULL_LEVELS: Final = (0.5, 0.75, 0.9, 0.95, 0.975, 0.99, 0.995, 0.999)
 _SIMULATED_EVENTS: Final = (1000, 100_000)
-_HALF_COUNT: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,90 +84,6 @@ class NullQuantiles:
         )
 
 
-def psi(reference_counts: npt.ArrayLike, counts: npt.ArrayLike) -> float:
-    """Return the population stability index, sum (q - p) log(q / p), in nats.
-
-    Half a count is added to every slot, because an empty one would make it infinite.
-
-    Parameters
-    ----------
-    reference_counts, counts
-        Shape (R,) each.
-
-    Returns
-    -------
-    float
-        At least 0; 0 if one of the two is empty.
-
-    Raises
-    ------
-    ValueError
-        If shapes differ or a count is negative.
-    """
-    n, m = _pair(reference_counts, counts)
-    if not _comparable(n, m):
-        return 0.0
-    p, q = probabilities(n + _HALF_COUNT), probabilities(m + _HALF_COUNT)
-    return float((q - p) @ np.log(q / p))
-
-
-def jensen_shannon(reference_counts: npt.ArrayLike, counts: npt.ArrayLike) -> float:
-    """Return the Jensen-Shannon divergence, in nats (arguments and errors as for `psi`), in [0, log 2]."""
-    p, q = _shares(reference_counts, counts)
-    middle = 0.5 * (p + q)
-    return float(max(0.0, 0.5 * (special.rel_entr(p, middle) + special.rel_entr(q, middle)).sum()))
-
-
-def hellinger(reference_counts: npt.ArrayLike, counts: npt.ArrayLike) -> float:
-    """Return the Hellinger distance H (arguments and errors as for `psi`), in [0, 1]."""
-    p, q = _shares(reference_counts, counts)
-    return float(np.sqrt(0.5 * ((np.sqrt(p) - np.sqrt(q)) ** 2).sum()))
-
-
-def pearson(reference_counts: npt.ArrayLike, counts: npt.ArrayLike) -> float:
-    """Return sum (q - p)^2 / r with r the pooled shares (arguments and errors as for `psi`).
-
-    Divided by s = 1/N + 1/M it is the two-sample chi-squared statistic.
-    """
-    n, m = _pair(reference_counts, counts)
-    if not _comparable(n, m):
-        return 0.0
-    pooled = probabilities(n + m)
-    there = pooled > 0.0
-    squares = (probabilities(m) - probabilities(n))[there] ** 2
-    return float((squares / pooled[there]).sum())
-
-
-def kolmogorov_smirnov(reference_counts: npt.ArrayLike, counts: npt.ArrayLike) -> float:
-    """Return the largest gap of the distribution functions over ordered slots (as for `psi`), in [0, 1]."""
-    p, q = _shares(reference_counts, counts)
-    return float(np.abs(np.cumsum(q - p)).max(initial=0.0))
-
-
-def wasserstein(reference_counts: npt.ArrayLike, counts: npt.ArrayLike, values: npt.ArrayLike | None = None) -> float:
-    """Return the first Wasserstein distance over ordered slots.
-
-    Parameters
-    ----------
-    reference_counts, counts
-        Shape (R,) each.
-    values
-        Shape (R,): the value of each slot, not decreasing; the mid-ranks under the reference if not given.
-
-    Returns
-    -------
-    float
-        In the unit of `values`, or in ranks (0 to 1); 0 if one of the two is empty.
-
-    Raises
-    ------
-    ValueError
-        If shapes differ or a count is negative.
-    """
-    p, q = _shares(reference_counts, counts)
-    return float(np.abs(np.cumsum(q - p))[:-1] @ _steps(p, values))
-
-
 def simulate_null(reference_counts: npt.ArrayLike, seed: int, *, values: npt.ArrayLike | None = None) -> NullQuantiles:
     """Simulate W1 and KS when nothing has changed, once per reference: 2,000 multinomial samples.
 
@@ -172,7 +112,7 @@ def simulate_null(reference_counts: npt.ArrayLike, seed: int, *, values: npt.Arr
     draws = np.random.default_rng(seed).multinomial(size, p, size=N_DRAWS) if p.size else np.zeros((1, 0))
     gaps = np.abs(np.cumsum(draws / size - p, axis=1)) * np.sqrt(size)
     return NullQuantiles(
-        wasserstein=_quantiles(gaps[:, :-1] @ _steps(p, values)),
+        wasserstein=_quantiles(gaps[:, :-1] @ steps(p, values)),
         kolmogorov_smirnov=_quantiles(gaps.max(axis=1, initial=0.0)),
     )
 
@@ -222,10 +162,10 @@ def companions(
         If shapes differ or a setting is out of range.
     """
     _check_settings(alpha, tolerance, inflation)
-    n, m = _pair(reference_counts, counts)
+    n, m = pair(reference_counts, counts)
     worth = float(n.sum()) / inflation if n_effective is None else n_effective
     check_at_least("n_effective", worth, 0.0)
-    if not _comparable(n, m) or not worth:
+    if not comparable(n, m) or not worth:
         return []
     s = 1.0 / worth + inflation / float(m.sum())
     limit = s * _chi_squared_quantile(alpha, int(((n + m) > 0.0).sum()) - 1, tolerance / s)
@@ -251,32 +191,6 @@ def _check_settings(alpha: float, tolerance: float, inflation: float) -> None:
         raise ValueError(f"alpha: {alpha!r} given, expected a number in [.001, .5]")
     check_at_least("tolerance", tolerance, 0.0)
     check_at_least("inflation", inflation, 1.0)
-
-
-def _pair(reference_counts: npt.ArrayLike, counts: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
-    n = as_counts(reference_counts, name="reference_counts")
-    m = as_counts(counts, name="counts")
-    if n.shape != m.shape:
-        raise ValueError(f"counts: shape {m.shape} given, expected that of reference_counts, {n.shape}")
-    return n, m
-
-
-def _comparable(n: FloatArray, m: FloatArray) -> bool:
-    return bool(n.sum() > 0.0 and m.sum() > 0.0)
-
-
-def _shares(reference_counts: npt.ArrayLike, counts: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
-    """Shares of both; the same ones twice, so that nothing differs, if one of them is empty."""
-    n, m = _pair(reference_counts, counts)
-    p = probabilities(n)
-    return (p, probabilities(m)) if _comparable(n, m) else (p, p)
-
-
-def _steps(p: FloatArray, values: npt.ArrayLike | None) -> FloatArray:
-    positions = mid_ranks(p) if values is None else np.asarray(values, dtype=np.float64)
-    if positions.shape != p.shape:
-        raise ValueError(f"values: shape {positions.shape} given, expected that of reference_counts, {p.shape}")
-    return np.diff(positions)
 
 
 def _quantiles(draws: FloatArray) -> tuple[float, ...]:

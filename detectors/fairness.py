@@ -1,12 +1,12 @@
-"""Are groups treated alike, from counts per group, and a sequential test of it.
+"""How alike groups are treated, from counts per group.
 
 Intervals are Wilson's for a rate and Newcombe's for a difference. A rate with fewer than 30 relevant events
-is hidden.
+is hidden. The sequential test of a difference is `BettingPairTest`.
 
 References
 ----------
 Wilson, "Probable inference" (1927); Newcombe, "Interval estimation for the difference between independent
-proportions" (1998); Chugg, Cortes-Gomez, Wilder, Ramdas, "Auditing fairness by betting" (NeurIPS 2023).
+proportions" (1998).
 """
 
 import math
@@ -14,18 +14,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-import numpy.typing as npt
 from scipy import special
 
-from detectors.arrays import FloatArray, as_counts, check_at_least, check_between
-from detectors.sequential import LOG_CAP, MEAN_GRID, log_mean_exp
+from detectors.arrays import check_at_least, check_between
+from detectors.betting_pairs import BettingPairTest
+
+__all__ = [
+    "MINIMUM_EVENTS",
+    "BettingPairTest",
+    "Gap",
+    "GroupCounts",
+    "Rate",
+    "compare_groups",
+    "equalised_odds_difference",
+    "group_rates",
+    "newcombe_difference",
+    "wilson_interval",
+]
 
 MINIMUM_EVENTS: Final = 30
 """Relevant events below which a rate is hidden."""
-
-_PAYOFFS: Final = np.array([[0.0, -1.0], [1.0, 0.0]])
-"""y_A - y_B for each cell of a table of pairs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,78 +239,6 @@ def equalised_odds_difference(gaps: list[Gap], group: str) -> float | None:
     found = [gap.difference for gap in gaps if gap.group == group and gap.metric in wanted]
     known = [abs(difference) for difference in found if difference is not None]
     return max(known) if len(known) == len(wanted) else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BettingPairTest:
-    """Test that two groups' mean decisions differ by at most `delta`, on pairs of one event from each.
-
-    Wealth is multiplied by 1 + lambda (d - delta) / (1 + delta) for d = y_A - y_B, and for d = y_B - y_A,
-    over the 8 lambdas of `MEAN_GRID`; the e-value is the mean of the 16. Pairs that are independent make it
-    valid at any time, and since lambda is fixed it depends on the table of pairs alone, so tables of
-    workers add.
-
-    Parameters
-    ----------
-    delta
-        Difference that is of no interest, in [0, 1).
-    inflation
-        v >= 1, by which log-bets are divided where pairs are correlated.
-
-    Raises
-    ------
-    ValueError
-        If a setting is out of range.
-    """
-
-    delta: float = 0.0
-    inflation: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not 0.0 <= self.delta < 1.0:
-            raise ValueError(f"delta: {self.delta!r} given, expected a number of at least 0 and below 1")
-        check_at_least("inflation", self.inflation, 1.0)
-
-    def log_bets(self, pairs: npt.ArrayLike) -> FloatArray:
-        """Return the log-bets of pairs, for `EProcess.update` or `ShiryaevRoberts.update`.
-
-        Parameters
-        ----------
-        pairs
-            Shape (2, 2): pairs with (y_A, y_B) in row y_A and column y_B.
-
-        Returns
-        -------
-        numpy.ndarray
-            Shape (16,): the 8 lambdas for A above B, then for B above A.
-
-        Raises
-        ------
-        ValueError
-            If the shape is wrong or a count negative.
-        """
-        table = as_counts(pairs, name="pairs", ndim=2)
-        if table.shape != (2, 2):
-            raise ValueError(f"pairs: shape {table.shape} given, expected (2, 2)")
-        excess = (np.stack([_PAYOFFS, -_PAYOFFS]) - self.delta) / (1.0 + self.delta)
-        bets = np.log1p(np.multiply.outer(excess, MEAN_GRID))
-        return np.asarray(np.einsum("ij,sijk->sk", table, bets).ravel() / self.inflation, dtype=np.float64)
-
-    def log_e_value(self, pairs: npt.ArrayLike) -> float:
-        """Return the log of the e-value of all pairs so far (as for `log_bets`), in nats; 0 without pairs."""
-        return log_mean_exp(self.log_bets(pairs))
-
-    def e_value(self, pairs: npt.ArrayLike) -> float:
-        """Return the e-value of all pairs so far (as for `log_bets`): reject at 1 / alpha; at most 1e300."""
-        return math.exp(min(self.log_e_value(pairs), LOG_CAP))
-
-    def direction(self, pairs: npt.ArrayLike) -> str:
-        """Return "a_above_b", "b_above_a" or "", as the mean decisions of the pairs say."""
-        table = as_counts(pairs, name="pairs", ndim=2)
-        difference = float((table * _PAYOFFS).sum())
-        if not difference:
-            return ""
-        return "a_above_b" if difference > 0.0 else "b_above_a"
 
 
 def _parts(counts: GroupCounts) -> dict[str, tuple[float, float]]:

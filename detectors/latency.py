@@ -1,7 +1,7 @@
 """Logarithmic bins for latencies, costs and delays: mergeable, with quantiles of a stated accuracy.
 
 A quantile from bins that grow by gamma is within (gamma - 1) / (gamma + 1) of the exact one: 4.8 % for
-`LATENCY_BINS` (gamma 1.1, 170 slots), 9.1 % for `COST_BINS` (1.2, 130), 13 % for `DELAY_BINS` (1.3, 61).
+`LATENCY_BINS` (gamma 1.1, 173 slots), 9.1 % for `COST_BINS` (1.2, 130), 13 % for `DELAY_BINS` (1.3, 61).
 The share above the reference's p50, p95 or p99 needs no model of the tail: it is a count of slots, for
 algorithm A.
 

@@ -49,7 +49,7 @@ class NumericBins:
 
     def __post_init__(self) -> None:
         edges = np.array(self.edges, dtype=np.float64)
-        if not np.isfinite(edges).all() or (np.diff(edges) <= 0.0).any():
+        if not np.isfinite(edges).all() or (edges[1:] <= edges[:-1]).any():
             raise ValueError(f"edges: {self.edges} given for {self.name!r}, expected finite increasing numbers")
         known = set(self.edges)
         for atom in self.atoms:

@@ -10,10 +10,16 @@ Neyman, "Smooth test for goodness of fit" (1937).
 from typing import Final
 
 import numpy as np
+from scipy import special
 
 from detectors.arrays import FloatArray
 
 N_SCORES: Final = 4
+N_DIRECTIONS: Final = 2 * N_SCORES
+"""A score is bet on to rise and to fall."""
+
+BASELINE_ERROR: Final = 0.01
+"""Probability, over all series together, that an estimated reference lies outside the nulls built on it."""
 _FLAT: Final = 1e-12
 
 
@@ -77,3 +83,31 @@ def legendre_scores(p: FloatArray) -> FloatArray:
     g -= p @ g
     peak = np.abs(g).max(axis=0, initial=0.0)
     return np.asarray(g * np.divide(1.0, peak, out=np.zeros(N_SCORES), where=peak > _FLAT), dtype=np.float64)
+
+
+def score_tolerances(p: FloatArray, g: FloatArray, *, n_effective: float, n_series: int) -> FloatArray:
+    """Return tau_j = z sd(g_j) / sqrt(n_effective), how far the mean of a score may be off by sampling alone.
+
+    Parameters
+    ----------
+    p
+        Shape (R,): reference shares.
+    g
+        Shape (R, 4): scores, centred under p.
+    n_effective
+        Independent events that the reference is worth.
+    n_series
+        S; z is the normal quantile at 1 - .01 / (8 S).
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (4,); infinite without events.
+    """
+    if n_effective <= 0.0:
+        return np.full(N_SCORES, np.inf)
+    z = -float(special.ndtri(BASELINE_ERROR / (N_DIRECTIONS * n_series)))
+    pseudo = 0.25 * z * z
+    padded = (n_effective * p + pseudo) / (n_effective + pseudo * p.size)
+    variance = padded @ (g * g) - (padded @ g) ** 2
+    return np.asarray(z * np.sqrt(np.maximum(variance, 0.0) / n_effective), dtype=np.float64)

@@ -16,7 +16,8 @@ class Companion(Event):
 
     name: str
     value: float
-    threshold: float
+    threshold: float | None = None
+    """What it exceeds with probability .001 when nothing has changed; None where no null is known."""
 
 
 class SeriesVerdict(Event):

@@ -81,6 +81,14 @@ RESOURCE_SIGNALS = frozenset(
 
 INPUT_DRIFT_SIGNALS = frozenset({Signal.FEATURE_DRIFT, Signal.PREDICTION_DRIFT})
 
+THRESHOLD_ONLY_SIGNALS = frozenset(
+    {
+        Signal.F1, Signal.AUC, Signal.ECE, Signal.RMSE, Signal.COST_MEAN, Signal.VOLUME,
+        Signal.SELECTION_RATE_DIFFERENCE, Signal.TRUE_POSITIVE_RATE_DIFFERENCE, *RESOURCE_SIGNALS,
+    }
+)  # fmt: skip
+"""Signals that are no mean of bounded events, so that no e-detector can bet on them."""
+
 RIVER_DETECTORS = ("adwin", "ddm", "eddm", "hddm_a", "hddm_w", "kswin", "page_hinkley", "dummy")
 DetectorName = Literal[
     "e_detector", "threshold", "adwin", "ddm", "eddm", "hddm_a", "hddm_w", "kswin", "page_hinkley", "dummy"
@@ -162,8 +170,8 @@ class Monitor(Config):
     """Fewer relevant events in a window decide nothing."""
     for_: Duration = Field(default=timedelta(0), alias="for")
     """A threshold monitor fires after the condition held this long."""
-    keep_firing_for: Duration = timedelta(days=1)
-    """Without a new alarm an alert clears after this long, with enough data."""
+    keep_firing_for: Duration | None = None
+    """An alert clears this long after its last alarm, given enough data; a day for detectors, at once for thresholds."""
     severity: Severity = Severity.TICKET
     owner: str = ""
     namespace: str = ""
@@ -181,6 +189,9 @@ class Monitor(Config):
         if (self.signal is Signal.RULE_VIOLATION_RATIO) != (self.rule is not None):
             msg = f"rule goes with signal: {Signal.RULE_VIOLATION_RATIO}, and only there"
             raise ValueError(msg)
+        if self.detector == "e_detector" and self.signal in THRESHOLD_ONLY_SIGNALS:
+            msg = f"signal = {self.signal.value!r} is no mean of bounded events: expected detector: threshold"
+            raise ValueError(msg)
         if self.detector in RIVER_DETECTORS and self.signal is not Signal.ERROR_RATE:
             msg = f"detector = {self.detector!r} reads the outcome sequence: expected signal: error_rate"
             raise ValueError(msg)
@@ -190,6 +201,13 @@ class Monitor(Config):
                 parts.append(self.detector)
             object.__setattr__(self, "monitor_id", "-".join(parts)[:128])
         return self
+
+    @property
+    def keep_firing(self) -> timedelta:
+        """How long after its last alarm an alert of this monitor clears."""
+        if self.keep_firing_for is not None:
+            return self.keep_firing_for
+        return timedelta(0) if self.detector == "threshold" else timedelta(days=1)
 
     @property
     def revision(self) -> str:

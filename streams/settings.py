@@ -135,6 +135,13 @@ class ResponderSettings(_Group):
         return self
 
 
+class EvaluatorSettings(_Group):
+    """When a source partition no longer holds event time back."""
+
+    idle_after_seconds: float = Field(default=300.0, gt=0)
+    """A source that says it is caught up, with nothing new for this long, is idle."""
+
+
 class GovernorSettings(_Group):
     """What holds across models."""
 
@@ -170,5 +177,6 @@ class Settings(BaseSettings):
     ingest: IngestSettings = IngestSettings()
     web: WebSettings = WebSettings()
     responders: ResponderSettings = ResponderSettings()
+    evaluator: EvaluatorSettings = EvaluatorSettings()
     governor: GovernorSettings = GovernorSettings()
     log: LogSettings = LogSettings()

@@ -33,7 +33,9 @@ def _gauge(name: str, text: str, *labels: str) -> Gauge:
 
 
 # Worker
-BUILD_INFO: Final = _gauge("build_info", "Version and guarantee of this worker; always 1.", "version", "processing_guarantee")
+BUILD_INFO: Final = _gauge(
+    "build_info", "Version and guarantee of this worker; always 1.", "version", "processing_guarantee"
+)
 LOOP_BEAT_AGE: Final = _gauge("loop_beat_age_seconds", "Time since the stage's slowest loop last turned.", "stage")
 WORKER_READY: Final = _gauge("worker_ready", "1 where the stage's partitions are assigned and restored.", "stage")
 
@@ -46,9 +48,7 @@ CONSUMER_LAG: Final = _gauge(
 PROCESSING_LAG: Final = _gauge(
     "processing_lag_seconds", "Age, by append time, of the latest record of the last commit.", "stage", "partition"
 )
-EVENT_TIME_LAG: Final = _gauge(
-    "event_time_lag_seconds", "Wall clock minus the latest event time of a stage.", "stage"
-)
+EVENT_TIME_LAG: Final = _gauge("event_time_lag_seconds", "Wall clock minus the latest event time of a stage.", "stage")
 QUEUE: Final = _gauge("task_queue_records", "Records fetched and not yet processed.", "stage", "partition")
 REBALANCES: Final = _counter("rebalances_total", "Assignments that a stage's group has given this worker.", "stage")
 
@@ -90,7 +90,11 @@ PROFILER_EVENTS: Final = _counter(
 # Evaluator
 WINDOWS: Final = _counter("windows_total", "Windows closed, by verdict.", *_MODEL, "status")
 METRIC_VALUE: Final = _gauge(
-    "metric_value", "Value of a signal in the last closed window, in the signal's own unit.", *_VERSION, "signal", "segment"
+    "metric_value",
+    "Value of a signal in the last closed window, in the signal's own unit.",
+    *_VERSION,
+    "signal",
+    "segment",
 )
 DETECTOR_STATISTIC: Final = _gauge(
     "detector_statistic", "Statistic of a monitor after the last closed window.", *_VERSION, "segment", "monitor_id"
@@ -102,10 +106,15 @@ LABEL_COVERAGE: Final = _gauge(
     "label_coverage_ratio", "Share of the last window's predictions that have a label.", *_VERSION
 )
 WATERMARK: Final = _gauge(
-    "event_time_watermark_seconds", "Event time up to which a model is complete, seconds since the epoch.", *_MODEL, "kind"
+    "event_time_watermark_seconds",
+    "Event time up to which a model is complete, seconds since the epoch.",
+    *_MODEL,
+    "kind",
 )
 ALERTS: Final = _gauge("alerts", "Alerts in force by state.", *_MODEL, "severity", "state")
-ALERT_EVENTS: Final = _counter("alert_transitions_total", "Alert records sent, by state entered.", *_MODEL, "severity", "state")
+ALERT_EVENTS: Final = _counter(
+    "alert_transitions_total", "Alert records sent, by state entered.", *_MODEL, "severity", "state"
+)
 SERIES_LIMIT_REACHED: Final = _counter(
     "series_limit_reached_total", "Series of a model that were not exported: max_series_per_model.", *_MODEL
 )
@@ -150,16 +159,14 @@ def drop_series(metrics: Iterable[MetricWrapperBase], **labels: str) -> None:
     A metric that lacks one of the labels is left alone.
     """
     for metric in metrics:
-        if set(labels) <= set(metric._labelnames):  # noqa: SLF001 - prometheus_client offers no reader for it
+        if set(labels) <= set(metric._labelnames):
             metric.remove_by_labels(labels)
 
 
 def drop_task(stage: str, partition: int, topics: Iterable[str] = ()) -> None:
     """Remove the gauges of a task that this worker has no more; counters stay, they are history."""
     del topics
-    drop_series(
-        (CONSUMER_LAG, PROCESSING_LAG, QUEUE, RESTORE_PROGRESS), stage=stage, partition=str(partition)
-    )
+    drop_series((CONSUMER_LAG, PROCESSING_LAG, QUEUE, RESTORE_PROGRESS), stage=stage, partition=str(partition))
 
 
 MODEL_GAUGES: Final[tuple[Gauge, ...]] = (

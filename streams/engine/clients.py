@@ -7,6 +7,7 @@ import contextlib
 import time
 from typing import Any, Final
 
+import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
@@ -16,6 +17,8 @@ from aiokafka.helpers import create_ssl_context
 from schemas.topics import MIB
 from streams.engine.errors import BrokerUnavailableError, GuaranteeUnsupportedError
 from streams.settings import KafkaSettings, ProcessingGuarantee, Settings
+
+log = structlog.get_logger(__name__)
 
 MAX_REQUEST_BYTES: Final = 17 * MIB
 """Above the largest record of any topic (changelogs, 16 MiB), so that the broker's limit is the one that speaks."""
@@ -54,25 +57,49 @@ async def open_admin(settings: Settings) -> AIOKafkaAdminClient:
     """Connect an admin client, and so wait for the broker, as long as `kafka.connect_timeout_seconds` allows."""
     deadline = time.monotonic() + settings.kafka.connect_timeout_seconds
     last: BaseException | None = None
+    said = False
     while (left := deadline - time.monotonic()) > 0:
-        admin = AIOKafkaAdminClient(**connection(settings.kafka), client_id=settings.engine.application_id)
         try:
             async with asyncio.timeout(left):
-                await admin.start()
+                await _somebody_listens(settings.kafka)
+                return await _started_admin(settings)
         except (KafkaError, OSError, TimeoutError) as error:
             last = error
-            await admin.close()
-            await asyncio.sleep(min(_RETRY_SECONDS, left))
-        except BaseException:
-            await admin.close()
-            raise
-        else:
-            return admin
+        if not said:
+            log.warning("waiting_for_broker", bootstrap_servers=settings.kafka.bootstrap_servers)
+            said = True
+        await asyncio.sleep(min(_RETRY_SECONDS, left))
     msg = (
         f"no broker answered at kafka.bootstrap_servers = {settings.kafka.bootstrap_servers!r} within"
         f" {settings.kafka.connect_timeout_seconds:g} s (PLUMBLINE_KAFKA_BOOTSTRAP_SERVERS sets it): {last}"
     )
     raise BrokerUnavailableError(msg) from last
+
+
+async def _started_admin(settings: Settings) -> AIOKafkaAdminClient:
+    admin = AIOKafkaAdminClient(**connection(settings.kafka), client_id=settings.engine.application_id)
+    try:
+        await admin.start()
+    except BaseException:
+        await admin.close()
+        raise
+    return admin
+
+
+async def _somebody_listens(settings: KafkaSettings) -> None:
+    """Return if any bootstrap server takes a connection: a client logs an error for every try, this does not."""
+    last: OSError | None = None
+    for address in settings.bootstrap_servers.split(","):
+        host, _, port = address.strip().rpartition(":")
+        try:
+            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+        except OSError as error:
+            last = error
+        else:
+            writer.close()
+            return
+    if last is not None:
+        raise last
 
 
 async def wait_for_broker(settings: Settings) -> None:

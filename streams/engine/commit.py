@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.structs import RecordMetadata
 
+from schemas.topics import TOPICS
 from streams import telemetry
 from streams.engine import changelog
 from streams.engine.changelog import COMMIT_KEY, CommitRecord
 from streams.engine.clients import drop_producer, start_producer, start_transactional_producer
 from streams.engine.errors import TaskLostError
-from streams.engine.processor import EVERY_PARTITION, Change, Output
+from streams.engine.processor import Change, Output
+from streams.engine.sends import Sends
 from streams.engine.topics import CHANGELOG_MAX_BYTES, TopicNames
 from streams.settings import ProcessingGuarantee, Settings, StageName
+
+_MAX_BYTES: Final = {topic.name: topic.max_message_bytes for topic in TOPICS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,51 +56,6 @@ class Committer(Protocol):
         """Drop the producer, in bounded time."""
 
 
-class Sends:
-    """Send futures of one batch: every one is checked, none is left with an error that nobody saw."""
-
-    def __init__(self, producer: AIOKafkaProducer, names: TopicNames) -> None:
-        self._producer = producer
-        self._names = names
-        self._futures: list[asyncio.Future[RecordMetadata]] = []
-
-    async def output(self, output: Output) -> None:
-        """Send an output to its partition, or to all."""
-        topic = self._names.in_use(output.topic)
-        partitions: Iterable[int | None] = [output.partition]
-        if output.partition == EVERY_PARTITION:
-            partitions = sorted(await self._producer.partitions_for(topic))
-        for partition in partitions:
-            await self.record(topic, output.key, output.value, partition, output.headers)
-
-    async def record(
-        self,
-        topic: str,
-        key: bytes | None,
-        value: bytes | None,
-        partition: int | None,
-        headers: Sequence[tuple[str, bytes]] = (),
-    ) -> None:
-        """Send one record."""
-        self._futures.append(
-            await self._producer.send(topic, value=value, key=key, partition=partition, headers=list(headers))
-        )
-
-    async def done(self) -> list[RecordMetadata]:
-        """Wait for all and raise the first error: a failed send does not fail a transaction by itself."""
-        results = await asyncio.gather(*self._futures, return_exceptions=True)
-        self._futures = []
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-        return results  # type: ignore[return-value]
-
-    def forget(self) -> None:
-        """Give up on what is still open, after an error."""
-        for future in self._futures:
-            future.add_done_callback(lambda each: each.cancelled() or each.exception())
-
-
 class TransactionCommitter:
     """exactly_once: changes, outputs, dead letters, commit record and offsets in one transaction.
 
@@ -126,12 +84,11 @@ class TransactionCommitter:
     async def commit(self, commit: Commit) -> CommitRecord:
         """Commit in one transaction."""
         producer = _started(self._producer)
+        _check_outputs(commit.outputs)
         topic = self._names.changelog(self._stage)
         changes = changelog.change_records(commit.changes, max_bytes=CHANGELOG_MAX_BYTES)
         record = changelog.encode_commit(commit.record)
-        offsets = {
-            TopicPartition(name, self._partition): offset for name, offset in commit.record.positions.items()
-        }
+        offsets = {TopicPartition(name, self._partition): offset for name, offset in commit.record.positions.items()}
         sends = Sends(producer, self._names)
         try:
             await producer.begin_transaction()
@@ -203,6 +160,8 @@ class TailCommitter:
     async def commit(self, commit: Commit) -> CommitRecord:
         """Write the dead letters, then the commit record; that alone is the commit."""
         producer = _started(self._producer)
+        _check_outputs(commit.outputs)  # once the commit record is written, every part of it must be forwardable
+        changelog.change_records(commit.changes, max_bytes=CHANGELOG_MAX_BYTES)
         record = msgspec.structs.replace(
             commit.record,
             changes=changelog.store_changes(commit.changes),
@@ -239,9 +198,7 @@ class TailCommitter:
         sends = Sends(_started(self._producer), self._names)
         topic = self._names.changelog(self._stage)
         try:
-            for key, value in changelog.change_records(
-                changelog.load_changes(record), max_bytes=CHANGELOG_MAX_BYTES
-            ):
+            for key, value in changelog.change_records(changelog.load_changes(record), max_bytes=CHANGELOG_MAX_BYTES):
                 await sends.record(topic, key, value, self._partition)
             for written in await sends.done():
                 self._end = max(self._end, written.offset + 1)
@@ -278,3 +235,9 @@ def _started(producer: AIOKafkaProducer | None) -> AIOKafkaProducer:
         msg = "the task's producer is not started: expected start() before a commit"
         raise TaskLostError(msg)
     return producer
+
+
+def _check_outputs(outputs: Sequence[Output]) -> None:
+    for output in outputs:
+        most = _MAX_BYTES[output.topic]
+        changelog.check_size(f"output for {output.topic!r}", output.value, max_bytes=most)

@@ -45,11 +45,12 @@ class Pending:
         """Name topic, partition and offsets, for errors."""
         if not self.first:
             return f"partition {partition}, no record"
-        return "; ".join(
-            f"topic {topic}, partition {partition}, offset {first}"
-            + ("" if self.last[topic] == first else f" to {self.last[topic]}")
-            for topic, first in self.first.items()
-        )
+        return "; ".join(describe(topic, partition, first, self.last[topic]) for topic, first in self.first.items())
+
+
+def describe(topic: str, partition: int, first: int, last: int) -> str:
+    """Name a run of records, for errors."""
+    return f"topic {topic}, partition {partition}, offset {first}" + ("" if last == first else f" to {last}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

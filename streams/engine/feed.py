@@ -11,14 +11,16 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
 
 from streams.engine.clients import make_group_consumer
+from streams.engine.ends import bounds
 from streams.engine.topics import TopicNames
 from streams.settings import ProcessingGuarantee, Settings, StageName
 from streams.stages import STAGES
 
 log = structlog.get_logger(__name__)
 
-_OFFSETS_SECONDS: Final = 0.2
+_OFFSETS_SECONDS: Final = 0.1
 """Where a commit does not carry the group's offsets, they follow this often, for all tasks at once."""
+_FLUSH_SECONDS: Final = 1.0
 
 
 class GroupFeed:
@@ -33,6 +35,7 @@ class GroupFeed:
     def __init__(self, stage: StageName, settings: Settings, names: TopicNames) -> None:
         self._stage = stage
         self._names = names
+        self._settings = settings
         self._topics = tuple(topic.name for topic in STAGES[stage].inputs)
         engine = settings.engine
         self._carried = engine.processing_guarantee is ProcessingGuarantee.EXACTLY_ONCE
@@ -97,26 +100,19 @@ class GroupFeed:
         each = self.partition(topic, partition)
         if each not in self.consumer.assignment():
             return None
-        end: int | None = (
-            self.consumer.last_stable_offset(each) if self._carried else self.consumer.highwater(each)
-        )
+        end: int | None = self.consumer.last_stable_offset(each) if self._carried else self.consumer.highwater(each)
         return end
 
     async def bounds(self, partition: int) -> dict[str, tuple[int, int]]:
         """Return first and end offset by input topic."""
         inputs = self._inputs(partition)
-        begins, ends = await asyncio.gather(
-            self.consumer.beginning_offsets(inputs), self.consumer.end_offsets(inputs)
-        )
-        return {
-            topic: (begins[each], ends[each]) for topic, each in zip(self._topics, inputs, strict=True)
-        }
+        found = await bounds(self._settings, inputs)
+        return {topic: found[each] for topic, each in zip(self._topics, inputs, strict=True)}
 
     async def changelog_end(self, partition: int) -> int:
         """Return the end of the stage's changelog partition."""
         changelog = TopicPartition(self._names.changelog(self._stage), partition)
-        end: int = (await self.consumer.end_offsets([changelog]))[changelog]
-        return end
+        return (await bounds(self._settings, [changelog]))[changelog][1]
 
     async def group_positions(self, partition: int) -> dict[str, int | None]:
         """Return the group's committed offsets by input topic."""
@@ -133,14 +129,19 @@ class GroupFeed:
         """Commit to the group what was noted, again and again; for lag tools, since the changelog is the truth."""
         while True:
             await asyncio.sleep(_OFFSETS_SECONDS)
-            assigned = self.consumer.assignment()
-            offsets = {each: at for each, at in self._offsets.items() if each in assigned}
-            self._offsets.clear()
-            if not offsets:
-                continue
-            try:
+            await self.flush_offsets()
+
+    async def flush_offsets(self) -> None:
+        """Commit to the group what was noted; a failure is said, and the next call tries again."""
+        assigned = self.consumer.assignment()
+        offsets = {each: at for each, at in self._offsets.items() if each in assigned}
+        self._offsets.clear()
+        if not offsets:
+            return
+        try:
+            async with asyncio.timeout(_FLUSH_SECONDS):
                 await self.consumer.commit(offsets)
-            except (KafkaError, IllegalStateError) as error:  # a rebalance; the next commit says it again
-                log.info("group_offsets_not_committed", stage=self._stage.value, error=repr(error))
-                for each, at in offsets.items():
-                    self._offsets.setdefault(each, at)
+        except (KafkaError, TimeoutError) as error:  # a rebalance, most likely
+            log.info("group_offsets_not_committed", stage=self._stage.value, error=repr(error))
+            for each, at in offsets.items():
+                self._offsets.setdefault(each, at)

@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 
 from schemas import topics as table
 from streams.engine.clients import make_reader
+from streams.engine.ends import end_offsets
 from streams.engine.errors import FetchError
 from streams.engine.processor import Record
 from streams.engine.topics import TopicNames
@@ -81,9 +82,9 @@ class Follower:
             if topic.name in self._topics
             for partition in range(self._names.n_partitions(topic.spread))
         ]
-        consumer.assign(partitions)
-        self._ends = await consumer.end_offsets(partitions)
+        self._ends = await end_offsets(consumer, partitions, self._settings)
         first = self._ends if self._start == "end" else await consumer.beginning_offsets(partitions)
+        consumer.assign(partitions)
         for partition in partitions:
             consumer.seek(partition, first[partition])
 

@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 
 from schemas.topics import TOPICS
 from streams.engine.clients import make_reader, open_admin
+from streams.engine.ends import end_offsets
 from streams.engine.errors import EngineError, FetchError
 from streams.engine.topics import TopicNames
 from streams.settings import Settings, StageName
@@ -54,6 +55,7 @@ class LagReader:
         self._admin: AIOKafkaAdminClient | None = None
         self._reader: AIOKafkaConsumer | None = None
         self._coordinators: dict[str, int] = {}
+        self._looking_up = asyncio.Lock()
 
     async def start(self) -> None:
         """Connect."""
@@ -80,7 +82,9 @@ class LagReader:
     async def ends(self, topics: Sequence[str]) -> dict[tuple[str, int], int]:
         """Return the end offset of every partition of some topics (table names), as the stage would see it."""
         _, reader = self._clients()
-        ends = await reader.end_offsets([each for topic in topics for each in self._partitions(topic)])
+        wanted = [each for topic in topics for each in self._partitions(topic)]
+        async with self._looking_up:  # one reader, one assignment at a time
+            ends = await end_offsets(reader, wanted, self._settings)
         return {(self._names.table(each.topic), each.partition): end for each, end in ends.items()}
 
     async def positions(self, stage: StageName) -> dict[tuple[str, int], int | None]:

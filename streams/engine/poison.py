@@ -37,12 +37,12 @@ class PoisonHunt:
         self.poison: dict[tuple[str, int], str] = {}
         """Records (topic, offset) to be dead-lettered, with the error they caused."""
 
-    def crashed(self, pending: Pending, *, start: Mapping[str, int], error: Exception) -> None:
-        """Note a crash; raises `ProcessingError` where the worker has to end."""
+    def crashed(self, pending: Pending, *, start: Mapping[str, int], error: Exception, at: str | None = None) -> None:
+        """Note a crash of a batch, `at` a chunk of it where that is known; raises where the worker has to end."""
         said = f"{type(error).__name__}: {error}"
         if self._on_error == "stop" or pending.n_records == 0:
             msg = (
-                f"the Processor raised {said} at {pending.describe(self._partition)};"
+                f"the Processor raised {said} at {at or pending.describe(self._partition)};"
                 " PLUMBLINE_ENGINE_ON_PROCESSING_ERROR=dead_letter would set the record aside"
             )
             raise ProcessingError(msg) from error

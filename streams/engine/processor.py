@@ -18,21 +18,32 @@ class Record(Protocol):
     """A consumed record; aiokafka's ConsumerRecord has this shape, and so has `ListRecord`."""
 
     @property
-    def topic(self) -> str: ...
+    def topic(self) -> str:
+        """Name in use, with prefix and overrides."""
+
     @property
-    def partition(self) -> int: ...
+    def partition(self) -> int:
+        """Partition it was read from."""
+
     @property
-    def offset(self) -> int: ...
+    def offset(self) -> int:
+        """Offset within the partition."""
+
     @property
     def timestamp(self) -> int:
         """Append time, in milliseconds since the epoch."""
 
     @property
-    def key(self) -> bytes | None: ...
+    def key(self) -> bytes | None:
+        """Key as it was sent."""
+
     @property
-    def value(self) -> bytes | None: ...
+    def value(self) -> bytes | None:
+        """Value as it was sent; None for a tombstone."""
+
     @property
-    def headers(self) -> Headers: ...
+    def headers(self) -> Headers:
+        """Headers in order; a name may come twice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

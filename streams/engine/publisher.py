@@ -43,7 +43,9 @@ class Publisher:
 
     async def start(self) -> None:
         """Connect."""
-        self._producer = await start_producer(self._settings, client=f"{self._settings.engine.application_id}-publisher")
+        self._producer = await start_producer(
+            self._settings, client=f"{self._settings.engine.application_id}-publisher"
+        )
 
     async def stop(self) -> None:
         """Disconnect, in bounded time."""

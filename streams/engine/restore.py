@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from asyncio import sleep
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from asyncio import sleep
 
 from streams.engine.changelog import COMMIT_KEY, CommitRecord, decode_commit, parse_state_key, unpack
 from streams.engine.clients import make_reader
 from streams.engine.clock import Clock
+from streams.engine.ends import end_offsets
 from streams.engine.topics import CHANGELOG_MAX_BYTES
 from streams.settings import Settings
 
@@ -55,9 +56,9 @@ async def restore_state(
     await consumer.start()
     try:
         changelog = TopicPartition(topic, partition)
-        consumer.assign([changelog])
+        end = (await end_offsets(consumer, [changelog], settings))[changelog]
         begin = (await consumer.beginning_offsets([changelog]))[changelog]
-        end: int = (await consumer.end_offsets([changelog]))[changelog]
+        consumer.assign([changelog])
         consumer.seek(changelog, begin)
         return await _read(
             consumer, changelog, begin=begin, end=end, restore=restore, on_progress=on_progress, clock=clock

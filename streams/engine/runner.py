@@ -13,10 +13,11 @@ from aiokafka.errors import KafkaError
 from streams import telemetry
 from streams.engine.clock import Clock
 from streams.engine.commit import make_committer
-from streams.engine.errors import EngineError, FetchError, PositionError, TopicLayoutError
+from streams.engine.errors import FetchError, PositionError, TopicLayoutError
 from streams.engine.feed import GroupFeed
+from streams.engine.parts import TaskParts, TaskState
 from streams.engine.processor import Processor, Staged
-from streams.engine.task import Task, TaskParts, TaskState
+from streams.engine.task import Task
 from streams.engine.topics import TopicNames
 from streams.settings import ProcessingGuarantee, Settings, StageName
 from streams.stages import STAGES
@@ -91,9 +92,7 @@ class StageRunner:
         if assigned is None or self._ended.is_set():
             return False
         partitions = {each.partition for each in assigned}
-        return partitions == set(self._tasks) and all(
-            task.state is TaskState.RUNNING for task in self._tasks.values()
-        )
+        return partitions == set(self._tasks) and all(task.state is TaskState.RUNNING for task in self._tasks.values())
 
     @property
     def restore_progress(self) -> dict[int, float]:
@@ -146,6 +145,7 @@ class StageRunner:
             await asyncio.wait(self._closing.values())
         feed, self._feed = self._feed, None
         if feed is not None:
+            await feed.flush_offsets()
             await feed.consumer.stop()
         self._assigned = None
         self._ended.set()
@@ -202,6 +202,7 @@ class StageRunner:
     async def revoked(self) -> None:
         """Note that a rebalance begins: every task is suspended, none is closed yet."""
         self._assigned = None
+        self._changed.clear()  # an assignment that nobody has looked at is void
         for task in self._tasks.values():
             task.suspend()
         if self._settings.engine.processing_guarantee is ProcessingGuarantee.AT_LEAST_ONCE and self._tasks:
@@ -230,7 +231,7 @@ class StageRunner:
                 if task.failure is not None:
                     raise task.failure
             self._closing = {p: closing for p, closing in self._closing.items() if not closing.done()}
-            self._measure()
+            self.measure()
             try:
                 async with asyncio.timeout(_SUPERVISE_SECONDS):
                     await self._changed.wait()
@@ -285,7 +286,8 @@ class StageRunner:
 
         self._closing[partition] = asyncio.create_task(close(), name=f"close {self.stage.value} {partition}")
 
-    def _measure(self) -> None:
+    def measure(self) -> None:
+        """Bring the gauges of this stage up to date."""
         stage = self.stage.value
         states = [task.state for task in self._tasks.values()]
         for state in TaskState:
@@ -318,6 +320,3 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
             self._runner.assigned(frozenset(assigned))
         except Exception as error:  # noqa: BLE001 - see the class
             self._runner.fail(error)
-
-
-__all__ = ["EngineError", "StageRunner"]

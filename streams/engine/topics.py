@@ -1,4 +1,4 @@
-"""Topics as they are in use: names with prefix and overrides, creation, and the check of their layout."""
+"""Topics on the broker: creation, description, and the check of their layout."""
 
 from __future__ import annotations
 
@@ -7,76 +7,22 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from schemas.topics import MIB, TOPICS, Spread, Topic
 from streams.engine.clients import open_admin
+from streams.engine.ends import bounds
 from streams.engine.errors import BrokerUnavailableError, TopicLayoutError
+from streams.engine.names import TopicNames
 from streams.settings import Settings, StageName
 from streams.stages import STAGES
 
+__all__ = ["CHANGELOG_MAX_BYTES", "TopicDescription", "TopicNames", "describe_topics", "ensure_topics"]
+
 CHANGELOG_MAX_BYTES: Final = 16 * MIB
 _LEADER_POLL_SECONDS: Final = 0.05
-
-
-class TopicNames:
-    """Maps the names of the topic table to the names in use, and back.
-
-    Parameters
-    ----------
-    settings
-        `topics.prefix`, `topics.overrides` and the partition counts are read; an override of a name that is not
-        in the table, or two that meet in one name, are refused.
-    """
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        table = [topic.name for topic in TOPICS]
-        unknown = sorted(set(settings.topics.overrides) - set(table))
-        if unknown:
-            msg = f"topics.overrides has {unknown[0]!r}: expected a name of the topic table, one of {', '.join(table)}"
-            raise TopicLayoutError(msg)
-        self._in_use = {
-            name: settings.topics.overrides.get(name, settings.topics.prefix + name) for name in table
-        }
-        self._table = {in_use: name for name, in_use in self._in_use.items()}
-        if len(self._table) != len(table):
-            msg = "topics.overrides maps two topics to one name: expected a name of its own for every topic"
-            raise TopicLayoutError(msg)
-
-    def in_use(self, table_name: str) -> str:
-        """Return the broker's name of a topic of the table."""
-        try:
-            return self._in_use[table_name]
-        except KeyError:
-            msg = f"topic is {table_name!r}: expected a name of the topic table"
-            raise TopicLayoutError(msg) from None
-
-    def table(self, name_in_use: str) -> str:
-        """Return the table's name of a topic; a foreign topic keeps its own."""
-        return self._table.get(name_in_use, name_in_use)
-
-    def n_partitions(self, spread: Spread) -> int:
-        """Return the partition count that the settings give to a spread."""
-        counts = {
-            Spread.EVENTS: self._settings.topics.events_partitions,
-            Spread.MODELS: self._settings.topics.models_partitions,
-            Spread.ONE: 1,
-        }
-        return counts[spread]
-
-    def group(self, stage: StageName) -> str:
-        """Return the consumer group of a stage."""
-        return f"{self._settings.engine.application_id}-{stage.value}"
-
-    def changelog(self, stage: StageName) -> str:
-        """Return the changelog topic of a stage."""
-        return f"{self.group(stage)}-changelog"
-
-    def transactional_id(self, stage: StageName, partition: int) -> str:
-        """Return the transactional id of a task."""
-        return f"{self.group(stage)}-{partition}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +96,7 @@ async def ensure_topics(
         missing = [each for each in described if not each.exists]
         await _create(admin, missing, settings.topics.replication_factor)
         counts = await _wait_for_leaders(admin, [each.name for each in described], settings)
+        await _wait_until_led(settings, missing)
         for each in described:
             _check_count(each.name, expected=each.n_partitions_expected, actual=counts[each.name])
         return [each.name for each in missing]
@@ -195,9 +142,7 @@ async def _describe(
     ]
 
 
-async def _partition_counts(
-    admin: AIOKafkaAdminClient, names: list[str]
-) -> dict[str, tuple[int, bool]]:
+async def _partition_counts(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, tuple[int, bool]]:
     """Return partition count, and whether all have leaders, by topic; unknown topics are left out."""
     if not names:
         return {}
@@ -226,6 +171,15 @@ async def _create(admin: AIOKafkaAdminClient, missing: list[TopicDescription], r
         if code and error is not TopicAlreadyExistsError:  # another worker may have been faster
             msg = f"topic {name!r} could not be created: {error.__name__}: {message}"
             raise TopicLayoutError(msg)
+
+
+async def _wait_until_led(settings: Settings, created: list[TopicDescription]) -> None:
+    """Ask the leaders of new partitions themselves: metadata names them a little before they know."""
+    if created:
+        await bounds(
+            settings,
+            [TopicPartition(each.name, p) for each in created for p in range(each.n_partitions_expected)],
+        )
 
 
 async def _wait_for_leaders(admin: AIOKafkaAdminClient, names: list[str], settings: Settings) -> dict[str, int]:

@@ -1,0 +1,1 @@
+"""Stage 2, pure: merge profiles, close windows, run detectors, alert lifecycle, rollback evidence."""

@@ -1,0 +1,1 @@
+"""Stage 3, pure: what crosses models: incidents, the rollback policy, its caps, verification."""

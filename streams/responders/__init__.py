@@ -1,0 +1,1 @@
+"""Stage 4: subscribers that bring the outside world in line with what was decided."""

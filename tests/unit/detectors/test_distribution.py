@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from sequential_simulation import assert_keeps_its_promise, run_lengths
 
-from detectors.distribution import DistributionBets, score_tolerances, shrink
+from detectors.distribution import DistributionBets, shrink
 from detectors.inflation import distribution_inflation
-from detectors.scores import legendre_scores, mid_ranks
+from detectors.scores import legendre_scores, mid_ranks, score_tolerances
 
 UNIFORM = np.concatenate([[0.0], np.full(20, 0.05), [0.0]])
 SHIFTED = np.concatenate([[0.0], np.linspace(0.8, 1.2, 20) / 20, [0.0]])

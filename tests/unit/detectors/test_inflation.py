@@ -91,3 +91,27 @@ def test_bad_counts_name_the_field(arguments, field):
 def test_bad_settings_name_the_field(setting, value):
     with pytest.raises(ValueError, match=f"^{setting}:"):
         variance_inflation(np.ones(50), np.full(50, 5), **{setting: value})
+
+
+@pytest.mark.parametrize("feature", [False, True])
+def test_a_reference_by_context_does_not_count_the_weekly_swing(feature):
+    rng = np.random.default_rng(8)
+    contexts = np.arange(280) % 28
+    share = 0.2 + 0.15 * np.sin(2 * np.pi * contexts / 28)
+    hits = rng.binomial(500, share)
+    if feature:
+        table = np.stack([500 - hits, hits], axis=1)
+        plain, split = distribution_inflation(table), distribution_inflation(table, contexts=contexts)
+    else:
+        n = np.full(280, 500)
+        plain, split = variance_inflation(hits, n), variance_inflation(hits, n, contexts=contexts)
+    assert plain.ratio > 50
+    assert split.ratio < 1.6
+
+
+def test_contexts_need_cells_of_their_own():
+    n = np.full(60, 50)
+    assert variance_inflation(np.full(60, 5), n, contexts=np.arange(60) % 28) is None
+    assert variance_inflation(np.full(60, 5), n, contexts=np.arange(60) % 7) is not None
+    with pytest.raises(ValueError, match=r"^contexts:"):
+        variance_inflation(np.full(60, 5), n, contexts=[1, 2])

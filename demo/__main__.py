@@ -1,0 +1,195 @@
+"""`python -m demo`: the whole of it. Exit codes: 0 all is well, 1 something is not, 2 usage, 3 no broker."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import secrets
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from brokers import Broker, BrokerError, open_broker
+from brokers.process import free_port
+from demo import account, report, setup, summary, tables
+from demo.errors import DemoError
+from demo.executor import Executor
+from demo.flights import Flights, load_flights
+from demo.journal import Journal
+from demo.live import View
+from demo.model import ServedScores, score
+from demo.options import ROOT, Options, parse
+from demo.registry import Registry
+from demo.simulator import Simulator, deployment_output
+from demo.traffic import GOOD_VERSION, Traffic
+from demo.wire import Wire
+from demo.worker import Worker
+from schemas.base import milliseconds
+from schemas.monitors import ModelEntry
+from streams.engine.errors import EngineError
+from streams.engine.topics import ensure_topics
+from streams.settings import Settings
+
+_SERVE_PORT = 6066
+_CACHE = ROOT / "build" / "demo-cache"
+_NO_BROKER = 3
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the demo and say how it went."""
+    options = parse(arguments)
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what matters comes as an exception
+    console = Console(soft_wrap=True)
+    try:
+        return _run(options, console)
+    except BrokerError as error:
+        console.print(f"[red]no broker:[/] {error}", highlight=False)
+        return _NO_BROKER
+    except EngineError as error:
+        console.print(f"[red]error:[/] {error}", highlight=False)
+        return error.exit_code
+    except DemoError as error:
+        console.print(f"[red]error:[/] {error}", highlight=False)
+        return 1
+    except KeyboardInterrupt:
+        console.print("interrupted")
+        return 130
+
+
+def environment(options: Options, broker: Broker) -> dict[str, str]:
+    """The settings of this run, as the worker and the demo itself read them."""
+    existing = ":" in options.broker
+    run = f"demo-{secrets.token_hex(3)}" if existing else "demo"
+    port = options.port or (_SERVE_PORT if options.serve else free_port())
+    return {
+        "PLUMBLINE_KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers,
+        "PLUMBLINE_TOPICS_PREFIX": f"{run}." if existing else "",
+        "PLUMBLINE_TOPICS_EVENTS_PARTITIONS": "4",
+        "PLUMBLINE_TOPICS_MODELS_PARTITIONS": "1",
+        "PLUMBLINE_ENGINE_APPLICATION_ID": run,
+        "PLUMBLINE_ENGINE_PROCESSING_GUARANTEE": "exactly_once" if broker.supports_transactions else "at_least_once",
+        "PLUMBLINE_ENGINE_HEARTBEAT_INTERVAL_SECONDS": "1.0",
+        "PLUMBLINE_ENGINE_SESSION_TIMEOUT_SECONDS": "6.0",
+        "PLUMBLINE_GOVERNOR_SIGNING_KEY": secrets.token_hex(16),
+        "PLUMBLINE_WEB_PORT": str(port),
+        "PLUMBLINE_LOG_LEVEL": "warning",
+    }
+
+
+def _run(options: Options, console: Console) -> int:
+    started = time.monotonic()
+    with View(console) as view:
+        view.say("reading a year of flights, training the model on 1 to 24 January")
+        entry = setup.load_entry(options.config)
+        flights = load_flights(_CACHE)
+        scores = score(flights, seed=options.seed)
+        with open_broker(options.broker, options.out / "broker" / str(os.getpid())) as broker:
+            variables = environment(options, broker)
+            os.environ.update(variables)
+            settings = Settings()
+            view.say(f"broker: {options.broker} at {broker.bootstrap_servers}")
+            log = options.out / "worker.log"
+            worker = Worker({**os.environ}, port=settings.web.port, log=log)
+            inputs = _Inputs(options, entry, flights, scores)
+            return asyncio.run(_with_worker(inputs, settings, worker, view, started))
+
+
+class _Inputs:
+    """What a run starts from: flights and scores cut to the days that were asked for."""
+
+    def __init__(self, options: Options, entry: ModelEntry, flights: Flights, scores: ServedScores) -> None:
+        self.options = options
+        self.entry = entry
+        self.reference = setup.recorded_reference(flights, scores, entry, seed=options.seed)
+        first, last = milliseconds(options.start_at), milliseconds(options.until_at)
+        chosen = (flights.departure_ms >= first) & (flights.departure_ms < last)
+        kept = ServedScores(minutes=scores.minutes[chosen], hours=scores.hours[chosen])
+        skewed = options.scenario == "skew"
+        self.traffic = Traffic(flights.between(first, last), kept, skewed=skewed, seed=options.seed)
+        self.registry = Registry(reference_id=setup.REFERENCE_ID, dataset_version=setup.DATASET_VERSION)
+
+
+async def _with_worker(inputs: _Inputs, settings: Settings, worker: Worker, view: View, started: float) -> int:
+    options = inputs.options
+    await ensure_topics(settings)
+    try:
+        wire = Wire.make(settings, worker.check)
+        async with wire:
+            await wire.send(setup.control_outputs(inputs.entry, inputs.reference))
+            first = setup.first_departure(inputs.traffic, options)
+            events = inputs.registry.deploy(GOOD_VERSION, first, cause="release")
+            await wire.send(deployment_output(event) for event in events)
+            await asyncio.to_thread(worker.start)
+            view.say(f"the worker is ready; its pages: {worker.url}")
+            simulator = _simulator(inputs, wire, worker, view)
+            streaming = time.monotonic()
+            await simulator.run()
+            seconds = time.monotonic() - streaming
+        passed = _finish(simulator, settings, view, started=started, stream_seconds=seconds)
+        if options.serve:
+            view.say(f"serving until it is interrupted: {worker.url}")
+            await asyncio.to_thread(worker.wait)
+        return 0 if passed else 1
+    finally:
+        worker.stop()
+
+
+def _simulator(inputs: _Inputs, wire: Wire, worker: Worker, view: View) -> Simulator:
+    key = wire.settings.governor.signing_key
+    return Simulator(
+        options=inputs.options,
+        spec=inputs.entry.spec(),
+        traffic=inputs.traffic,
+        registry=inputs.registry,
+        executor=Executor(inputs.registry, signing_key=None if key is None else key.get_secret_value()),
+        wire=wire,
+        journal=Journal(),
+        say=view.say,
+        on_step=view.show,
+        kill_worker=worker.kill,
+    )
+
+
+def _finish(
+    simulator: Simulator, settings: Settings, view: View, *, started: float, stream_seconds: float
+) -> bool:
+    options, journal, totals = simulator.options, simulator.journal, simulator.totals
+    checks = [
+        *account.accounting(totals, simulator.sent),
+        account.dead_letter_check(totals, len(journal.dead_letters)),
+        *account.verdict(options, journal, simulator.registry, simulator.spec, simulator.sent),
+    ]
+    found = summary.summarise(
+        simulator,
+        checks,
+        guarantee=settings.engine.processing_guarantee.value,
+        wall_seconds=time.monotonic() - started,
+        stream_seconds=stream_seconds,
+    )
+    bad = tables.reasons(simulator.bad_records, journal.dead_letters)
+    page = options.out / "report.html"
+    report.write(page, simulator, found, checks, bad)
+    found["wall_seconds"] = round(time.monotonic() - started, 2)
+    _write_json(options.out / "summary.json", found)
+    view.__exit__(None, None, None)
+    tables.print_result(view.console, found, checks, bad)
+    view.console.print(
+        f"\n{found['n_events']:,} events in {found['wall_seconds']:.0f} s ({found['events_per_second']:,}/s while"
+        f" streaming, {found['processing_guarantee']}); report: {page}",
+        highlight=False,
+    )
+    return bool(found["passed"])
+
+
+def _write_json(path: Path, content: Mapping[str, object]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

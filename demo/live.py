@@ -1,0 +1,99 @@
+"""The terminal: a live view where there is one, plain lines where there is none."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from datetime import datetime
+from types import TracebackType
+from typing import Final, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from demo.journal import AlertStory
+from demo.simulator import Simulator
+
+_LINES: Final = 12
+_PLAIN_EVERY_SECONDS: Final = 5.0
+
+
+class View:
+    """`with View() as view`: `say` what happens, `show` where the run stands."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(soft_wrap=True)
+        self._lines: deque[Text] = deque(maxlen=_LINES)
+        self._live: Live | None = None
+        self._started = time.monotonic()
+        self._streaming_since: float | None = None
+        self._shown = 0.0
+        self._n_alerts = 0
+
+    def __enter__(self) -> Self:
+        if self.console.is_terminal:
+            self._live = Live(console=self.console, refresh_per_second=8, transient=True)
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+            self.console.print(*self._lines, sep="\n")
+
+    def say(self, what: str, at: datetime | None = None) -> None:
+        """Add a line."""
+        clock = f"{at:%Y-%m-%d %H:%M}" if at is not None else " " * 16
+        line = Text.assemble((f"{clock}  ", "dim"), what)
+        self._lines.append(line)
+        if self._live is None:
+            self.console.print(line)
+        else:
+            self._live.update(Group(*self._lines))
+
+    def show(self, simulator: Simulator) -> None:
+        """Say new alerts, and show where the run stands."""
+        self._streaming_since = self._streaming_since or time.monotonic()
+        fired = sorted(simulator.journal.fired(), key=lambda story: story.seen.n_events)
+        for story in fired[self._n_alerts :]:
+            self.say(_alert_line(story), story.seen.at)
+        self._n_alerts = len(fired)
+        rate = simulator.n_events / max(time.monotonic() - self._streaming_since, 0.5)
+        if self._live is not None:
+            self._live.update(Group(_panel(simulator, rate), *self._lines))
+        elif time.monotonic() - self._shown > _PLAIN_EVERY_SECONDS:
+            self._shown = time.monotonic()
+            serves = simulator.registry.alias.version
+            self.say(f"{simulator.n_events:,} events, {rate:,.0f}/s, {serves} serves", simulator.now)
+
+
+def _alert_line(story: AlertStory) -> str:
+    name = story.latest.labels.get("alertname", "alert")
+    return f"{story.severity} on {story.version}: {name}: {story.first.annotations.get('summary', '')}"
+
+
+def _panel(simulator: Simulator, rate: float) -> Panel:
+    alias, journal = simulator.registry.alias, simulator.journal
+    begin, end = simulator.options.start_at, simulator.options.until_at
+    done = min(1.0, (simulator.now - begin) / (end - begin))
+    firing = [story for story in journal.fired() if story.latest.status.value == "firing"]
+    steps = [command.state.value for command, _ in journal.commands]
+    table = Table.grid(padding=(0, 2))
+    rows = {
+        "event time": f"{simulator.now:%a %d %b %Y %H:%M} UTC   {done:4.0%}",
+        "events": f"{simulator.n_events:,}   {rate:,.0f}/s",
+        "serving": f"{alias.version}   generation {alias.generation}"
+        + (f", {alias.traffic_ratio:.0%}; the rest {alias.holdback_version}" if alias.holdback_version else ""),
+        "alerts": f"{len(journal.fired())} so far, {len(firing)} firing",
+        "rollback": " > ".join(dict.fromkeys(steps)) or "none",
+        "dead letters": f"{len(journal.dead_letters)}",
+    }
+    for name, value in rows.items():
+        table.add_row(Text(name, style="dim"), Text(value))
+    return Panel(table, title="Plumbline: a year of flights", title_align="left", border_style="cyan", expand=False)

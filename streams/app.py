@@ -1,0 +1,288 @@
+"""Composition root: the Faust application, its services, and the process around them.
+
+Faust is the shell: service tree, lifecycle, timers. Its own Kafka clients stay off; the stages' runners are
+services of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib import metadata
+from typing import Any, Final
+
+import faust
+import mode
+import structlog
+import uvloop
+from faust.app.base import BootStrategy
+
+from streams import logs, telemetry
+from streams.control.view import ControlView
+from streams.engine.errors import EngineError
+from streams.engine.processor import Processor
+from streams.engine.runner import StageRunner
+from streams.engine.topics import TopicNames
+from streams.settings import Settings, StageName
+from streams.stages import STAGES
+from streams.worker import ControlService, Exporter, Site, StageService, TopicsService
+
+log = structlog.get_logger(__name__)
+
+_GC_THRESHOLD: Final = (50_000, 20, 100)
+"""Records are plain values without cycles: collecting after every 700 of them costs several percent."""
+_PULSE_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the other rooms contribute to a worker.
+
+    Attributes
+    ----------
+    control
+        The view that control events are folded into.
+    processors
+        Makes the Processor of a partition, by stage.
+    exporter
+        Takes what was committed.
+    render_status
+        Makes the status page.
+    services
+        Further services, started last: the responders.
+    """
+
+    control: ControlView
+    processors: Mapping[StageName, Callable[[int], Processor]]
+    exporter: Exporter
+    render_status: Callable[[], str]
+    services: Sequence[mode.Service] = ()
+
+
+def product_parts(settings: Settings, names: TopicNames, stages: Iterable[StageName]) -> Parts:
+    """Gather the product's own parts; a stage that is not asked for is not imported."""
+    # Imported here: a worker of one stage loads neither the others nor their libraries.
+    from streams.web.exporter import Exporter as ProductExporter  # noqa: PLC0415
+    from streams.web.status import render  # noqa: PLC0415
+
+    control = ControlView()
+    exporter = ProductExporter(settings=settings)
+    chosen = frozenset(stages)
+    return Parts(
+        control=control,
+        processors={stage: _processor(stage, settings, control) for stage in chosen & set(STAGES)},
+        exporter=exporter,
+        render_status=lambda: render(exporter, control),
+        services=_responders(settings, names) if StageName.RESPONDERS in chosen else (),
+    )
+
+
+def _processor(stage: StageName, settings: Settings, control: ControlView) -> Callable[[int], Processor]:
+    if stage is StageName.PROFILER:
+        from streams.profiler.processor import ProfilerProcessor  # noqa: PLC0415
+
+        return lambda partition: ProfilerProcessor(partition=partition, settings=settings, control=control)
+    if stage is StageName.EVALUATOR:
+        from streams.evaluator.processor import EvaluatorProcessor  # noqa: PLC0415
+
+        return lambda partition: EvaluatorProcessor(partition=partition, settings=settings, control=control)
+    from streams.governor.processor import GovernorProcessor  # noqa: PLC0415
+
+    return lambda partition: GovernorProcessor(partition=partition, settings=settings, control=control)
+
+
+def _responders(settings: Settings, names: TopicNames) -> Sequence[mode.Service]:
+    from streams.responders.service import Responders  # noqa: PLC0415
+
+    return (Responders(settings=settings, names=names),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """A composed application, not yet started."""
+
+    app: faust.App
+    site: Site
+    runners: tuple[StageRunner, ...]
+
+
+def build_app(settings: Settings, stages: Iterable[StageName], parts: Parts | None = None) -> Worker:
+    """Compose the application; call it where the event loop runs.
+
+    Parameters
+    ----------
+    settings
+        All of them.
+    stages
+        Which stages this worker runs.
+    parts
+        What they are made of; the product's own by default.
+    """
+    names = TopicNames(settings)
+    chosen = [stage for stage in StageName if stage in set(stages)]
+    parts = parts or product_parts(settings, names, chosen)
+    committed, closed = parts.exporter.committed, parts.exporter.closed
+    runners = tuple(
+        StageRunner(stage, settings, names, parts.processors[stage], committed, closed)
+        for stage in chosen
+        if stage in STAGES
+    )
+    site = Site(
+        settings.web,
+        runners,
+        parts.render_status,
+        max_fetch_age_seconds=settings.engine.max_poll_interval_seconds,
+    )
+    services: list[mode.Service] = [
+        site,  # first: it answers while the others start
+        TopicsService(settings, names, [runner.stage for runner in runners]),
+        ControlService(settings, names, parts.control),
+        *(StageService(runner) for runner in runners),
+        *parts.services,
+    ]
+    app = _faust_app(settings, services)
+    app.timer(_PULSE_SECONDS)(partial(_pulse, runners))
+    return Worker(app=app, site=site, runners=runners)
+
+
+def _faust_app(settings: Settings, services: list[mode.Service]) -> faust.App:
+    class Boot(BootStrategy):
+        """Only our services: the event path has its own clients, and Faust's stay off."""
+
+        enable_kafka_consumer = False
+        enable_kafka_producer = False
+        enable_web = False
+
+        def server(self) -> Iterable[Any]:
+            return services
+
+    class App(faust.App):
+        BootStrategy = Boot
+
+        def _create_directories(self) -> None:
+            """Make none: they are for Faust's tables, which are not used."""
+
+    return App(
+        settings.engine.application_id,
+        broker=f"aiokafka://{settings.kafka.bootstrap_servers}",
+        autodiscover=False,
+        loop=asyncio.get_running_loop(),
+    )
+
+
+async def _pulse(runners: Sequence[StageRunner]) -> None:
+    for runner in runners:
+        states = runner.task_states
+        log.info("pulse", stage=runner.stage.value, tasks=len(states), ready=runner.is_ready)
+
+
+def run_worker(settings: Settings, stages: Iterable[StageName], parts: Callable[[], Parts] | None = None) -> int:
+    """Run a worker until SIGINT or SIGTERM.
+
+    Returns
+    -------
+    int
+        0 after a clean end, 1 after a failure, 2 for a configuration to be changed, 3 where no broker answers.
+    """
+    logs.configure(settings.log)
+    gc.set_threshold(*_GC_THRESHOLD)
+    telemetry.set_build_info(_version(), settings.engine.processing_guarantee.value)
+    watchdog = Watchdog(settings.engine.shutdown_timeout_seconds)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_run(settings, frozenset(stages), parts, watchdog))
+    except EngineError as error:
+        log.error("worker_failed", error=str(error), kind=type(error).__name__)
+        return error.exit_code
+    except Exception:  # the last handler there is: say it, with its trace, and end non-zero
+        log.exception("worker_failed")
+        return 1
+    finally:
+        watchdog.disarm()
+
+
+async def _run(
+    settings: Settings, stages: frozenset[StageName], parts: Callable[[], Parts] | None, watchdog: Watchdog
+) -> int:
+    stopping = asyncio.Event()
+    with _signals(stopping):
+        worker = build_app(settings, stages, None if parts is None else parts())
+        app = worker.app
+        starting = asyncio.ensure_future(app.start())
+        stop_asked = asyncio.ensure_future(stopping.wait())
+        try:
+            await asyncio.wait({starting, stop_asked}, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                await starting
+                worker.site.started_stages = True
+                log.info("worker_started", stages=sorted(stage.value for stage in stages))
+                await app.wait(stopping.wait())
+        finally:
+            watchdog.arm()
+            starting.cancel()
+            stop_asked.cancel()
+            await asyncio.wait({starting})
+            await app.stop()
+    if app.crash_reason is not None:
+        raise app.crash_reason
+    log.info("worker_stopped")
+    return 0
+
+
+@contextlib.contextmanager
+def _signals(stopping: asyncio.Event) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGINT, signal.SIGTERM)
+    for each in signals:
+        loop.add_signal_handler(each, stopping.set)
+    try:
+        yield
+    finally:
+        for each in signals:
+            loop.remove_signal_handler(each)
+
+
+class Watchdog:
+    """Ends the process where an orderly end takes too long: a dead broker lets clients wait for ever.
+
+    Parameters
+    ----------
+    timeout_seconds
+        How long an orderly end may take.
+    """
+
+    def __init__(self, timeout_seconds: float) -> None:
+        self._timeout_seconds = timeout_seconds
+        self._timer: threading.Timer | None = None
+
+    def arm(self) -> None:
+        """Begin to count."""
+        if self._timer is None:
+            self._timer = threading.Timer(self._timeout_seconds, self._bark)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def disarm(self) -> None:
+        """Stop counting: the end was orderly."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _bark(self) -> None:
+        sys.stderr.write(f"shutdown took more than {self._timeout_seconds:g} s: ending without waiting further\n")
+        sys.stderr.flush()
+        os._exit(1)
+
+
+def _version() -> str:
+    try:
+        return metadata.version("plumbline-monitor")
+    except metadata.PackageNotFoundError:
+        return "0.0.0"

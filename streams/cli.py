@@ -1,0 +1,366 @@
+"""`plumbline …`: the command line. It parses; what a command does is in `streams.commands`.
+
+Exit codes: 0 done, 1 it failed, 2 wrong usage or configuration, 3 no broker answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from schemas.events import DEFAULT_ENVIRONMENT
+from streams import logs
+from streams.commands.configuration import load_settings
+from streams.commands.console import UsageError, note, parse_numbers, parse_pairs, parse_time
+from streams.engine.errors import EngineError
+from streams.settings import LogSettings, StageName
+
+# The bodies are imported where they are called: `plumbline --help` need not load Kafka, numpy and the rest.
+
+
+class Commands(TyperGroup):
+    """Ends with the exit code of an error, and says the error in one line or a few, without a trace."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except EngineError as error:
+            for line in str(error).splitlines():
+                note(f"plumbline: {line}")
+            raise typer.Exit(error.exit_code) from error
+
+
+def _typer(text: str, **options: Any) -> typer.Typer:
+    return typer.Typer(help=text, rich_markup_mode=None, pretty_exceptions_enable=False, **options)
+
+
+app = _typer("Watches machine-learning models in production.", cls=Commands, no_args_is_help=True, add_completion=False)
+deployments = _typer("Which version serves.", no_args_is_help=True)
+validations = _typer("What CI ran before a deployment.", no_args_is_help=True)
+references = _typer("What current data is held against.", no_args_is_help=True)
+alerts = _typer("What is out of true.", no_args_is_help=True)
+rollbacks = _typer("What was decided about versions, and a person's word on it.", no_args_is_help=True)
+incidents = _typer("Alerts that have one cause.", no_args_is_help=True)
+topics = _typer("The topics as they should be and as they are.", invoke_without_command=True)
+dead_letters = _typer("Records that could not be read, and the way back.", no_args_is_help=True)
+for _group, _name in (
+    (deployments, "deployments"),
+    (validations, "validations"),
+    (references, "references"),
+    (alerts, "alerts"),
+    (rollbacks, "rollbacks"),
+    (incidents, "incidents"),
+    (topics, "topics"),
+    (dead_letters, "dead-letters"),
+):
+    app.add_typer(_group, name=_name)
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object a line instead of a table.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be published, and publish nothing.")]
+Model = Annotated[str, typer.Option("--model", help="Name of the model.")]
+AnyModel = Annotated[str | None, typer.Option("--model", help="Only this model.")]
+Environment = Annotated[str, typer.Option("--environment", help="Where it serves.")]
+Severity = Annotated[str | None, typer.Option("--severity", help="Only page or only ticket.")]
+Actor = Annotated[str, typer.Option("--actor", help="Who says so; goes into the audit.")]
+Comment = Annotated[str, typer.Option("--comment", help="Why; goes into the audit.")]
+Reason = Annotated[str | None, typer.Option("--reason", help="Only dead letters with this reason.")]
+FromTopic = Annotated[str | None, typer.Option("--from-topic", help="Only those that came from this topic.")]
+At = Annotated[str | None, typer.Option("--at", help="Only the one at PARTITION:OFFSET of the dead-letter topic.")]
+
+
+def _run(body: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(body)
+
+
+@app.command(epilog="Example: plumbline worker --stage profiler --stage evaluator")
+def worker(
+    stage: Annotated[
+        list[StageName] | None, typer.Option(help="Run this stage; repeat for more. All by default.")
+    ] = None,
+) -> None:
+    """Run the stages until interrupted."""
+    from streams.app import run_worker  # noqa: PLC0415
+
+    raise typer.Exit(run_worker(load_settings(), tuple(stage or StageName)))
+
+
+@app.command(epilog="Example: plumbline apply -f monitors.yaml --dry-run")
+def apply(
+    file: Annotated[Path, typer.Option("--file", "-f", help="The file; see `plumbline schemas monitors-file`.")],
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Publish the models and monitors of a file; monitors that it names no more are retired."""
+    from streams.commands.apply import apply as body  # noqa: PLC0415
+
+    _run(body(load_settings(), file, dry_run=dry_run, as_json=as_json))
+
+
+@deployments.command("publish", epilog="Example: plumbline deployments publish --model flight-delay --version 7")
+def publish_deployment(
+    model: Model,
+    version: Annotated[str | None, typer.Option(help="The version that serves from now on.")] = None,
+    environment: Environment = DEFAULT_ENVIRONMENT,
+    deployment_id: Annotated[str | None, typer.Option("--id", help="Of a known deployment, to change it.")] = None,
+    generation: Annotated[int | None, typer.Option(help="The next one of the model by default.")] = None,
+    role: Annotated[str | None, typer.Option(help="champion, challenger or shadow.")] = None,
+    traffic: Annotated[float | None, typer.Option(help="Its share of the traffic, 0 to 1.")] = None,
+    state: Annotated[str | None, typer.Option(help="active or retired.")] = None,
+    at: Annotated[str | None, typer.Option(help="When, RFC 3339; now by default.")] = None,
+    cause: Annotated[str | None, typer.Option(help="What led to it.")] = None,
+    artifact_uri: Annotated[str | None, typer.Option(help="Where the model file is.")] = None,
+    git_sha: Annotated[str | None, typer.Option(help="Commit of the training code.")] = None,
+    dataset_version: Annotated[str | None, typer.Option(help="What it was trained on.")] = None,
+    run_id: Annotated[str | None, typer.Option(help="The training run.")] = None,
+    input_schema_hash: Annotated[str | None, typer.Option(help="Versions with another one are no targets.")] = None,
+    reference_id: Annotated[str | None, typer.Option(help="The reference it is held against.")] = None,
+    feature_source: Annotated[list[str] | None, typer.Option(help="feature=source; repeat for more.")] = None,
+    quarantined: Annotated[bool | None, typer.Option(help="Must not be deployed again.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Announce that a version serves, or change what was announced."""
+    from streams.commands.deployments import publish_deployment as body  # noqa: PLC0415
+
+    fields = {
+        "environment": environment,
+        "model_name": model,
+        "model_version": version,
+        "deployment_id": deployment_id,
+        "generation": generation,
+        "role": role,
+        "traffic_ratio": traffic,
+        "state": state,
+        "deployed_at": parse_time(at, option="--at"),
+        "cause": cause,
+        "artifact_uri": artifact_uri,
+        "git_sha": git_sha,
+        "dataset_version": dataset_version,
+        "run_id": run_id,
+        "input_schema_hash": input_schema_hash,
+        "reference_id": reference_id,
+        "feature_sources": parse_pairs(feature_source or (), option="--feature-source") or None,
+        "quarantined": quarantined,
+    }
+    _run(body(load_settings(), fields, as_json=as_json))
+
+
+@deployments.command("list", epilog="Example: plumbline deployments list --model flight-delay")
+def list_deployments(model: AnyModel = None, as_json: Json = False) -> None:
+    """Show the newest state of each deployment."""
+    from streams.commands.deployments import list_deployments as body  # noqa: PLC0415
+
+    _run(body(load_settings(), model=model, as_json=as_json))
+
+
+@validations.command(
+    "publish", epilog="Example: plumbline validations publish --model flight-delay --version 7 --suite offline --passed"
+)
+def publish_validation(
+    model: Model,
+    version: Annotated[str, typer.Option(help="The version that was tested.")],
+    suite: Annotated[str, typer.Option(help="What was run.")],
+    passed: Annotated[bool, typer.Option("--passed/--failed", help="How it ended.")],
+    environment: Environment = DEFAULT_ENVIRONMENT,
+    at: Annotated[str | None, typer.Option(help="When, RFC 3339; now by default.")] = None,
+    report_uri: Annotated[str | None, typer.Option(help="Where the report is.")] = None,
+    dataset_version: Annotated[str | None, typer.Option(help="What it was tested on.")] = None,
+    fairness: Annotated[list[str] | None, typer.Option(help="name=number; repeat for more.")] = None,
+    robustness: Annotated[list[str] | None, typer.Option(help="name=number; repeat for more.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Publish how a suite ended for a version."""
+    from streams.commands.deployments import publish_validation as body  # noqa: PLC0415
+
+    fields = {
+        "environment": environment,
+        "model_name": model,
+        "model_version": version,
+        "suite": suite,
+        "passed": passed,
+        "validated_at": parse_time(at, option="--at"),
+        "report_uri": report_uri,
+        "dataset_version": dataset_version,
+        "fairness": parse_numbers(fairness or (), option="--fairness"),
+        "robustness": parse_numbers(robustness or (), option="--robustness"),
+    }
+    _run(body(load_settings(), fields, as_json=as_json))
+
+
+@alerts.command("list", epilog="Example: plumbline alerts list --severity page --json")
+def list_alerts(
+    model: AnyModel = None,
+    severity: Severity = None,
+    ended: Annotated[bool, typer.Option("--ended", help="Also those that have ended.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show the alerts in force."""
+    from streams.commands.alerts import list_alerts as body  # noqa: PLC0415
+
+    _run(body(load_settings(), model=model, severity=severity, ended=ended, as_json=as_json))
+
+
+@alerts.command("tail", epilog="Example: plumbline alerts tail --model flight-delay")
+def tail_alerts(model: AnyModel = None, severity: Severity = None, as_json: Json = False) -> None:
+    """Show alert records as they come, until interrupted."""
+    from streams.commands.alerts import tail_alerts as body  # noqa: PLC0415
+
+    try:
+        _run(body(load_settings(), model=model, severity=severity, as_json=as_json))
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
+
+
+@rollbacks.command("list", epilog="Example: plumbline rollbacks list --state requested")
+def list_rollbacks(
+    model: AnyModel = None,
+    state: Annotated[str | None, typer.Option(help="Only those in this state.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show rollbacks, and refusals with their reason."""
+    from streams.commands.rollbacks import list_rollbacks as body  # noqa: PLC0415
+
+    _run(body(load_settings(), model=model, state=state, as_json=as_json))
+
+
+@rollbacks.command(
+    "approve", epilog="Example: plumbline rollbacks approve ROLLBACK_ID --actor ada --comment 'seen it too'"
+)
+def approve(rollback_id: str, actor: Actor, comment: Comment = "") -> None:
+    """Let a requested rollback happen."""
+    from streams.commands.rollbacks import intervene  # noqa: PLC0415
+
+    _run(intervene(load_settings(), rollback_id, "approve", actor=actor, comment=comment))
+
+
+@rollbacks.command(
+    "reject", epilog="Example: plumbline rollbacks reject ROLLBACK_ID --actor ada --comment 'known outage'"
+)
+def reject(rollback_id: str, actor: Actor, comment: Comment = "") -> None:
+    """Forbid a requested rollback."""
+    from streams.commands.rollbacks import intervene  # noqa: PLC0415
+
+    _run(intervene(load_settings(), rollback_id, "reject", actor=actor, comment=comment))
+
+
+@incidents.command("list", epilog="Example: plumbline incidents list --closed --json")
+def list_incidents(
+    closed: Annotated[bool, typer.Option("--closed", help="Also those that are closed.")] = False, as_json: Json = False
+) -> None:
+    """Show open incidents."""
+    from streams.commands.alerts import list_incidents as body  # noqa: PLC0415
+
+    _run(body(load_settings(), closed=closed, as_json=as_json))
+
+
+@topics.callback(epilog="Example: plumbline topics --json")
+def list_topics(ctx: typer.Context, as_json: Json = False) -> None:
+    """Show every topic: key, partitions, retention, and ok or what to do."""
+    from streams.commands.topics import list_topics as body  # noqa: PLC0415
+
+    if ctx.invoked_subcommand is None:
+        _run(body(load_settings(), as_json=as_json))
+
+
+@topics.command("create", epilog="Example: plumbline topics create")
+def create_topics() -> None:
+    """Create the topics that are missing; those that are there are left alone."""
+    from streams.commands.topics import create_topics as body  # noqa: PLC0415
+
+    _run(body(load_settings()))
+
+
+@app.command(epilog="Example: plumbline doctor")
+def doctor(as_json: Json = False) -> None:
+    """Check broker, guarantee, topics, settings, disk and clock; each line is ok or says what to do."""
+    from streams.commands.doctor import doctor as body  # noqa: PLC0415
+
+    _run(body(load_settings(), as_json=as_json))
+
+
+@dead_letters.command("list", epilog="Example: plumbline dead-letters list --reason invalid_json")
+def list_dead_letters(
+    reason: Reason = None,
+    from_topic: FromTopic = None,
+    limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 50,
+    as_json: Json = False,
+) -> None:
+    """Show the newest dead letters."""
+    from streams.commands.dead_letters import Selection, list_letters  # noqa: PLC0415
+
+    _run(list_letters(load_settings(), Selection(reason=reason, topic=from_topic), limit=limit, as_json=as_json))
+
+
+@dead_letters.command("redrive", epilog="Example: plumbline dead-letters redrive --reason unknown_model --dry-run")
+def redrive(
+    reason: Reason = None,
+    from_topic: FromTopic = None,
+    at: At = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every dead letter.")] = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Put dead letters back where they came from, once what was wrong has been mended."""
+    from streams.commands.dead_letters import Selection  # noqa: PLC0415
+    from streams.commands.dead_letters import redrive as body
+
+    selection = Selection(reason=reason, topic=from_topic, at=at)
+    _run(body(load_settings(), selection, everything=everything, dry_run=dry_run))
+
+
+@app.command(epilog="Example: plumbline schemas ml.predictions.v1")
+def schemas(
+    name: Annotated[
+        str | None, typer.Argument(help="A topic, monitors-file, or asyncapi.yaml; none lists all.")
+    ] = None,
+    write: Annotated[Path | None, typer.Option(help="Write all files into this folder.")] = None,
+    check: Annotated[Path | None, typer.Option(help="Compare this folder with the code.")] = None,
+) -> None:
+    """Print the JSON Schemas and the AsyncAPI document, or write them."""
+    from streams.commands.contract import show_schemas, write_schemas  # noqa: PLC0415
+
+    if sum(each is not None for each in (name, write, check)) > 1:
+        msg = "NAME, --write and --check exclude each other: expected one of them"
+        raise UsageError(msg)
+    if write is not None or check is not None:
+        write_schemas(write or check or Path(), check=check is not None)
+    else:
+        show_schemas(name)
+
+
+@app.command(epilog="Example: plumbline config --json")
+def config(
+    markdown: Annotated[bool, typer.Option("--markdown", help="The reference of all settings, as Markdown.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show the settings in force, without secrets."""
+    from streams.commands.configuration import print_markdown, show_config  # noqa: PLC0415
+
+    if markdown:
+        print_markdown()
+    else:
+        show_config(load_settings(), as_json=as_json)
+
+
+@app.command(epilog="Example: plumbline version")
+def version() -> None:
+    """Print the version."""
+    try:
+        typer.echo(metadata.version("plumbline-monitor"))
+    except metadata.PackageNotFoundError:
+        typer.echo("0.0.0")
+
+
+def main() -> None:
+    """Run the command line; a worker sets its own logging up."""
+    logs.configure(LogSettings(level="error"))
+    app(prog_name="plumbline")
+
+
+if __name__ == "__main__":
+    main()

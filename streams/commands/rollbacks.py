@@ -1,0 +1,123 @@
+"""`plumbline rollbacks`: what was decided, and the word of a person on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Final, Literal
+
+from schemas import topics
+from schemas.identifiers import model_key, stable_id
+from schemas.incidents import Intervention
+from schemas.rollbacks import RollbackCommand, RollbackState, RollbackStatus
+from streams.commands import broker
+from streams.commands.console import Column, CommandError, UsageError, note, show, utc_now
+from streams.engine.processor import Record
+from streams.responders.rollback_book import BookedRollback, RollbackBook
+from streams.settings import Settings
+
+_COLUMNS: Final[Mapping[str, Column[BookedRollback]]] = {
+    "State": lambda each: each.command.state.value,
+    "Mode": lambda each: each.command.mode,
+    "Model": lambda each: each.command.model_name,
+    "From": lambda each: each.command.from_version,
+    "To": lambda each: each.command.to_version,
+    "Requested": lambda each: each.command.requested_at,
+    "Refused for": lambda each: each.command.reason.refusal,
+    "Why": lambda each: each.command.reason.summary,
+    "Executor": lambda each: None if each.answer is None else f"{each.answer.executor}: {each.answer.state}",
+    "Rollback": lambda each: each.command.rollback_id,
+}
+
+
+async def read_book(settings: Settings) -> RollbackBook:
+    """Fold every command and answer."""
+    book = RollbackBook()
+
+    def take(topic: str, record: Record) -> None:
+        if topic == topics.ROLLBACKS.name:
+            command = broker.read_event(RollbackCommand, topic, record)
+            if command is not None:
+                book.apply_command(command)
+        else:
+            status = broker.read_event(RollbackStatus, topic, record)
+            if status is not None:
+                book.apply_status(status)
+
+    await broker.scan(settings, [topics.ROLLBACKS, topics.ROLLBACK_STATUS], take, merged=True)
+    return book
+
+
+async def list_rollbacks(settings: Settings, *, model: str | None, state: str | None, as_json: bool) -> None:
+    """Show rollbacks and refusals, oldest first."""
+    if state is not None and state not in set(RollbackState):
+        msg = f"--state is {state!r}: expected one of {', '.join(RollbackState)}"
+        raise UsageError(msg)
+    book = await read_book(settings)
+    rows = [
+        each
+        for each in book.all()
+        if model in {None, each.command.model_name} and state in {None, each.command.state.value}
+    ]
+    if as_json:
+        show([each.command for each in rows], {}, as_json=True, empty="")
+    else:
+        show(rows, _COLUMNS, as_json=False, empty="No rollback was requested or refused so far.")
+
+
+def intervention(
+    booked: BookedRollback | None,
+    rollback_id: str,
+    kind: Literal["approve", "reject"],
+    *,
+    actor: str,
+    comment: str,
+    at: datetime,
+) -> Intervention:
+    """Make the intervention on a rollback, or say why it makes no sense: pure."""
+    if booked is None:
+        msg = f"rollback {rollback_id!r} is unknown: expected an id that `plumbline rollbacks list` shows"
+        raise UsageError(msg)
+    command = booked.command
+    if command.state is not RollbackState.REQUESTED:
+        msg = f"rollback {rollback_id!r} is {command.state}: expected {RollbackState.REQUESTED}, to {kind} it"
+        raise CommandError(msg)
+    if not actor.strip():
+        msg = "--actor is empty: expected who says so"
+        raise UsageError(msg)
+    return Intervention(
+        intervention_id=stable_id("intervention", kind, rollback_id, actor, at),
+        environment=command.environment,
+        model_name=command.model_name,
+        kind=kind,
+        subject=rollback_id,
+        actor=actor,
+        comment=comment,
+        at=at,
+    )
+
+
+async def intervene(
+    settings: Settings,
+    rollback_id: str,
+    kind: Literal["approve", "reject"],
+    *,
+    actor: str,
+    comment: str,
+    now: Callable[[], datetime] = utc_now,
+) -> None:
+    """Publish the word of a person; signed where `governor.signing_key` is set."""
+    book = await read_book(settings)
+    event = intervention(book.get(rollback_id), rollback_id, kind, actor=actor, comment=comment, at=now())
+    key = settings.governor.signing_key
+    output = broker.event_output(
+        topics.INTERVENTIONS,
+        event,
+        key=model_key(event.environment, event.model_name),
+        event_id=event.intervention_id,
+        at=event.at,
+        signing_key=None if key is None else key.get_secret_value(),
+    )
+    await broker.publish(settings, [topics.INTERVENTIONS], [output])
+    done = {"approve": "approval", "reject": "rejection"}[kind]
+    note(f"Published the {done} of {rollback_id}; the governor acts on it. See `plumbline rollbacks list`.")

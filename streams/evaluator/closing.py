@@ -1,0 +1,372 @@
+"""Closing a cell: metrics, verdicts, alerts; and, once outcomes have matured, evidence for a rollback."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from detectors.outcomes import OutcomeDetector, make_outcome_detector
+from detectors.verdict import Status
+from schemas.alerts import AlertEvidence
+from schemas.base import from_milliseconds, milliseconds
+from schemas.identifiers import ALL_SEGMENT, digest, segment_name
+from schemas.metrics import Companion, SeriesVerdict, WindowMetrics
+from schemas.models import TaskKind
+from schemas.monitors import OUTCOME_SIGNALS, RESOURCE_SIGNALS, RIVER_DETECTORS, Monitor, Signal
+from schemas.references import Reference
+from streams.control import layout as sections
+from streams.control.plan import Plan
+from streams.evaluator import alerting
+from streams.evaluator.alerting import Scene
+from streams.evaluator.cells import CellKey, Dense
+from streams.evaluator.fairness import rate_difference
+from streams.evaluator.lifecycle import Condition
+from streams.evaluator.model import ModelEvaluator
+from streams.evaluator.series import Reading, Series, read
+from streams.evaluator.serving import champion
+from streams.evaluator.signals import Counted, findings, input_values, outcome_values, rate_pair
+from streams.evaluator.watch import Alarm, Watched, threshold_condition, watch
+
+_FAIRNESS = (Signal.SELECTION_RATE_DIFFERENCE, Signal.TRUE_POSITIVE_RATE_DIFFERENCE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closing:
+    """One version's cell under one plan, as it closes: for its inputs, or for its outcomes."""
+
+    key: CellKey
+    plan: Plan
+    cell: Dense
+    outcomes: bool
+    is_serving: bool
+    n_versions: int
+    now_ms: int
+
+    @property
+    def end_ms(self) -> int:
+        """End of the cell."""
+        return self.key.cell_ms + self.plan.cell_ms
+
+    def counted(self, segment: str = ALL_SEGMENT) -> Counted:
+        """The counts of a segment; zeros where it had no events."""
+        counts = self.cell.get(segment)
+        if counts is None:
+            counts = np.zeros(self.plan.layout.width, dtype=np.int64)
+        return Counted(self.plan, self.plan.layout, counts)
+
+
+def close_cell(model: ModelEvaluator, cell_ms: int, *, outcomes: bool, now_ms: int) -> None:
+    """Close a cell of every version, for its inputs or for its outcomes.
+
+    Parameters
+    ----------
+    model
+        Whose cell it is; what follows is published there.
+    cell_ms
+        Start of the cell.
+    outcomes
+        Whether its outcomes have matured; else its inputs are complete.
+    now_ms
+        The model's event time.
+    """
+    present = model.in_cell(cell_ms)
+    serving = {d.model_version for d in model.serving(now_ms)}
+    for key, plan in present:
+        closing = Closing(
+            key=key,
+            plan=plan,
+            cell=model.cells.read(key, plan),
+            outcomes=outcomes,
+            is_serving=not serving or key.model_version in serving,
+            n_versions=max(1, len({k.model_version for k, _ in present})),
+            now_ms=now_ms,
+        )
+        _close(model, closing)
+    end = cell_ms + max((plan.cell_ms for _, plan in present), default=milliseconds(model.spec().cell))
+    if outcomes:
+        model.state.outcomes_closed_ms = end
+    else:
+        model.state.inputs_closed_ms = end
+
+
+def _close(model: ModelEvaluator, closing: Closing) -> None:
+    cell_ms, version = closing.key.cell_ms, closing.key.model_version
+    series = model.derived.series(model.key, closing.plan, cell_ms)
+    view = model.derived.view(model.key, closing.plan, cell_ms)
+    watched = Watched(readings={}, statistics={}, thresholds={})
+    scene = _scene(model, closing, view.reference if view else None)
+    if closing.is_serving:
+        watched = watch(
+            series=series,
+            closing=[s for s in series if s.needs_labels is closing.outcomes],
+            read=lambda s: read(
+                s, closing.counted(s.segment), view, cell_start_ms=cell_ms, n_series=max(1, len(series))
+            ),
+            states=model.state.series,
+            model_version=version,
+            spec=closing.plan.spec,
+            n_versions=closing.n_versions,
+        )
+        _remember_moves(model, closing, watched)
+        scene = _scene(model, closing, view.reference if view else None)
+        _advance_detectors(model, closing, series, watched, scene)
+        _advance_values(model, closing, scene)
+    model.publish(window_metrics(model, closing, series, watched, scene))
+
+
+def _scene(model: ModelEvaluator, closing: Closing, reference: Reference | None) -> Scene:
+    deployments = [d for d in model.serving(closing.now_ms) if d.model_version == closing.key.model_version]
+    counted = closing.counted()
+    n1, n = rate_pair(Signal.LABEL_COVERAGE, counted, monitor=_COVERAGE)
+    monitors = model.monitors(closing.key.cell_ms)
+    return Scene(
+        spec=closing.plan.spec,
+        model_version=closing.key.model_version,
+        window_start_ms=closing.key.cell_ms,
+        window_end_ms=closing.end_ms,
+        n=int(counted.total(sections.N_PREDICTIONS)),
+        reference=reference,
+        deployment=champion(deployments) or (deployments[0] if deployments else None),
+        config_revision=digest(sorted(m.revision for m in monitors))[:12],
+        coverage=float(n1) / float(n) if closing.outcomes and n else None,
+        moved=dict(model.state.moved),
+        offsets=model.offsets,
+    )
+
+
+_COVERAGE = Monitor(signal=Signal.LABEL_COVERAGE)
+
+
+def _remember_moves(model: ModelEvaluator, closing: Closing, watched: Watched) -> None:
+    """Keep how far each feature has moved: an alert about outcomes says which inputs moved with them."""
+    if closing.outcomes:
+        return
+    for name, reading in watched.readings.items():
+        _, segment, feature = name.split("|", 2)
+        if feature and segment == ALL_SEGMENT and reading.summary and reading.value is not None:
+            model.state.moved[feature] = reading.value
+            model.state.moves[feature] = reading.summary
+
+
+def _advance_detectors(
+    model: ModelEvaluator, closing: Closing, series: Sequence[Series], watched: Watched, scene: Scene
+) -> None:
+    """Take what the e-detectors say into the alerts of their monitors."""
+    leading: dict[str, Alarm] = {alarm.leading.series.monitor.monitor_id: alarm for alarm in watched.alarms}
+    for alarm in watched.alarms:
+        _mark_history(model, closing.key.model_version, alarm)
+    for monitor in model.monitors(closing.key.cell_ms):
+        own = [s for s in series if s.monitor.monitor_id == monitor.monitor_id and s.key in watched.readings]
+        if monitor.detector != "e_detector" or not own:
+            continue
+        raised = leading.get(monitor.monitor_id)
+        condition = Condition.BREACH if raised else _quiet_condition(model, closing, monitor, watched)
+        evidence = alerting.evidence_of_alarm(raised, scene) if raised else None
+        carriers = [c.series.key for c in raised.carriers] if raised else []
+        step_alert(model, monitor, condition, scene, evidence, carriers)
+
+
+def _quiet_condition(model: ModelEvaluator, closing: Closing, monitor: Monitor, watched: Watched) -> Condition:
+    """What a window without an alarm says: the series that raised it have recovered, are quiet, or too few."""
+    alert = model.state.alerts.get(_alert_key(closing.key.model_version, monitor))
+    if alert is None:
+        return Condition.CLEAR
+    own = [name for name in alert.series if name in watched.readings]
+    if own and all(name in watched.recovered for name in own):
+        return Condition.RECOVERED
+    kept = [model.state.series.get(f"{closing.key.model_version}|{name}") for name in alert.series]
+    enough = any(item is not None and item.n_since_reset >= monitor.min_samples for item in kept)
+    if enough:
+        return Condition.CLEAR
+    waited = closing.end_ms - alert.last_alarm_ms >= milliseconds(monitor.keep_firing)
+    return Condition.NO_DATA if waited else Condition.BETWEEN
+
+
+def _mark_history(model: ModelEvaluator, version: str, alarm: Alarm) -> None:
+    """An alarm stands in the version's record: a drift of the evidence's own signal, or a page."""
+    record = model.state.history.get(version)
+    if not record:
+        return
+    evidence = model.spec().rollback.evidence
+    if any(c.series.monitor.signal == evidence and c.series.segment == ALL_SEGMENT for c in alarm.carriers):
+        record[-1].drift = True
+    if alarm.severity == "page":
+        record[-1].drift = True
+        record[-1].critical = True
+
+
+def _advance_values(model: ModelEvaluator, closing: Closing, scene: Scene) -> None:
+    """Take threshold monitors and river's detectors."""
+    for monitor in model.monitors(closing.key.cell_ms):
+        if monitor.signal in RESOURCE_SIGNALS or _is_outcome(monitor) is not closing.outcomes:
+            continue
+        if monitor.detector == "threshold":
+            condition, value, n, segment = _worst_segment(closing, monitor)
+            evidence = alerting.evidence_of_value(monitor, value, n, scene, segment)
+            step_alert(model, monitor, condition, scene, evidence, [])
+        elif monitor.detector in RIVER_DETECTORS:
+            n_alarms, n = _feed_river(model, closing, monitor)
+            condition = Condition.BREACH if n_alarms else Condition.CLEAR if n else Condition.NO_DATA
+            evidence = alerting.evidence_of_value(monitor, float(n_alarms), n, scene)
+            step_alert(model, monitor, condition, scene, evidence, [])
+
+
+def _is_outcome(monitor: Monitor) -> bool:
+    return monitor.signal in OUTCOME_SIGNALS
+
+
+def _worst_segment(closing: Closing, monitor: Monitor) -> tuple[Condition, float | None, int, str]:
+    """A threshold monitor's value in each segment that it watches; the worst one decides."""
+    segments = [ALL_SEGMENT]
+    for dimension in monitor.by:
+        segments += [segment_name(dimension, v) for v in closing.plan.segment_values.get(dimension, ())]
+    found = []
+    for segment in segments:
+        value, n = signal_value(closing.counted(segment), monitor)
+        found.append((threshold_condition(monitor, value, n), value, n, segment))
+    order = [Condition.BREACH, Condition.BETWEEN, Condition.CLEAR, Condition.NO_DATA]
+    return min(found, key=lambda item: order.index(item[0]))
+
+
+def signal_value(counted: Counted, monitor: Monitor) -> tuple[float | None, int]:
+    """A signal's value in a window and the events it rests on."""
+    signal = monitor.signal
+    if signal in _FAIRNESS:
+        groups = [monitor.group] if monitor.group else list(counted.plan.group_values)
+        found = [rate_difference(counted, group, signal) for group in groups]
+        known = [item for item in found if item[0] is not None]
+        return max(known, key=lambda item: item[0] or 0.0) if known else (None, 0)
+    values = {**input_values(counted), **outcome_values(counted)}
+    if signal.value in values:
+        name = sections.N_LABELLED if _is_outcome(monitor) else sections.N_PREDICTIONS
+        return values[signal.value], int(counted.total(name))
+    pairs = [
+        rate_pair(signal, counted, monitor=monitor, feature=feature)
+        for feature in (monitor.features or counted.plan.feature_names if monitor.rule is None else ("",))
+    ]
+    rates = [(float(n1) / float(n), int(n)) for n1, n in pairs if n]
+    return max(rates) if rates else (None, 0)
+
+
+def _feed_river(model: ModelEvaluator, closing: Closing, monitor: Monitor) -> tuple[int, int]:
+    """Feed the cell's outcomes, source by source, to a detector that reads sequences."""
+    waiting = model.state.outcomes.get(f"{closing.key.model_version}@{closing.key.cell_ms}", [])
+    name = f"{closing.key.model_version}|{monitor.monitor_id}"
+    kept = model.state.river.get(name)
+    if kept is not None:
+        detector = OutcomeDetector.from_bytes(kept)
+    else:
+        detector = make_outcome_detector(monitor.detector, **monitor.parameters)
+    values = [np.frombuffer(item, dtype=np.uint8).astype(np.float64) for item in waiting]
+    alarms = sum(len(detector.update(item)) for item in values)
+    model.state.river[name] = detector.to_bytes()
+    return alarms, sum(len(item) for item in values)
+
+
+def _alert_key(version: str, monitor: Monitor) -> str:
+    return f"{version}|{monitor.monitor_id}"
+
+
+def step_alert(
+    model: ModelEvaluator,
+    monitor: Monitor,
+    condition: Condition,
+    scene: Scene,
+    evidence: AlertEvidence | None,
+    series: Sequence[str],
+) -> None:
+    """Take a window into a monitor's alert, and publish what comes of it."""
+    name = _alert_key(scene.model_version, monitor)
+    previous = model.state.alerts.get(name)
+    if previous is None and condition is not Condition.BREACH:
+        return
+    fingerprint = digest(alerting.alert_labels(monitor, scene.spec, scene.model_version))[:16]
+    n_before = model.state.n_alerts.get(fingerprint, 0)
+    if previous is not None and condition is not Condition.NO_DATA:
+        previous.last_data_ms = scene.window_end_ms
+    state, alert = alerting.next_alert(
+        previous,
+        monitor=monitor,
+        condition=condition,
+        scene=scene,
+        evidence=evidence if condition is Condition.BREACH else None,
+        explanation=alerting.explain(monitor, scene, model.state.moves),
+        n_before=n_before,
+        series=series,
+    )
+    if previous is None and state is not None:
+        model.state.n_alerts[fingerprint] = n_before + 1
+    if state is None:
+        model.state.alerts.pop(name, None)
+    else:
+        model.state.alerts[name] = state
+    if alert is not None:
+        model.publish(alert)
+
+
+def window_metrics(
+    model: ModelEvaluator, closing: Closing, series: Sequence[Series], watched: Watched, scene: Scene
+) -> WindowMetrics:
+    """Write down a closed window."""
+    whole = closing.counted()
+    values = outcome_values if closing.outcomes else input_values
+    segments = {
+        name: values(closing.counted(name)) for name in sorted(closing.cell) if name != ALL_SEGMENT and closing.outcomes
+    }
+    shown = {**values(whole), **_fairness_values(closing, whole)}
+    n_labels = int(whole.total(sections.N_LABELLED)) if closing.outcomes else 0
+    verdict = partial(_verdict, model, closing, watched)
+    return WindowMetrics(
+        environment=closing.plan.spec.environment,
+        model_name=closing.plan.spec.model_name,
+        model_version=closing.key.model_version,
+        kind="outcomes" if closing.outcomes else "inputs",
+        window_start=from_milliseconds(closing.key.cell_ms),
+        window_end=from_milliseconds(closing.end_ms),
+        n_predictions=int(whole.total(sections.N_PREDICTIONS)),
+        n_labels=n_labels,
+        label_coverage_ratio=scene.coverage,
+        values=shown,
+        segments=segments,
+        findings={} if closing.outcomes else findings(whole),
+        verdicts=[verdict(one) for one in series if one.key in watched.readings],
+        plan_id=closing.plan.plan_id,
+        reference_id=scene.reference.reference_id if scene.reference else "",
+        config_revision=scene.config_revision,
+    )
+
+
+def _fairness_values(closing: Closing, whole: Counted) -> dict[str, float | None]:
+    if closing.plan.spec.task is not TaskKind.BINARY:
+        return {}
+    signal = _FAIRNESS[1] if closing.outcomes else _FAIRNESS[0]
+    return {f"{signal.value}:{group}": rate_difference(whole, group, signal)[0] for group in closing.plan.group_values}
+
+
+def _verdict(model: ModelEvaluator, closing: Closing, watched: Watched, one: Series) -> SeriesVerdict:
+    reading: Reading = watched.readings[one.key]
+    alert = model.state.alerts.get(_alert_key(closing.key.model_version, one.monitor))
+    if reading.log_bets is None:
+        status = Status.NO_DATA if not reading.n else Status.WARMING_UP
+    elif alert is not None and one.key in alert.series:
+        status = Status.DRIFT
+    elif not reading.n:
+        status = Status.NO_DATA
+    else:
+        status = Status.STABLE
+    return SeriesVerdict(
+        monitor_id=one.monitor.monitor_id,
+        signal=one.monitor.signal.value,
+        segment=one.segment,
+        feature=one.feature,
+        status=status.value,
+        statistic=watched.statistics.get(one.key),
+        threshold=watched.thresholds.get(one.key),
+        value=reading.value,
+        reference_value=reading.reference_value,
+        n=reading.n,
+        companions=[Companion(name=c.name, value=c.value, threshold=c.threshold) for c in reading.companions],
+    )

@@ -1,0 +1,195 @@
+"""What a matured cell means to the deployments under test: history, evidence, controls, recovery."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from schemas.base import milliseconds
+from schemas.deployments import DeploymentEvent
+from schemas.monitors import INPUT_DRIFT_SIGNALS, OUTCOME_SIGNALS, Monitor, Signal
+from streams.control import layout as sections
+from streams.control.plan import Plan
+from streams.evaluator import evidence
+from streams.evaluator.cells import CellKey
+from streams.evaluator.evidence import CellCount
+from streams.evaluator.model import ModelEvaluator
+from streams.evaluator.serving import champion, predecessor
+from streams.evaluator.signals import LOWER_IS_WORSE, QUANTILE_SIGNALS, RATE_SIGNALS, Counted, rate_pair
+from streams.evaluator.state import CellRecord, DeploymentState
+
+ROLLBACK_CAUSE = "rollback-"
+"""How the cause of a deployment begins that an executor made for a rollback."""
+
+
+def is_rollback(deployment: DeploymentEvent) -> bool:
+    """Whether a deployment was made by a rollback: such a one is itself never rolled back."""
+    return deployment.cause.startswith(ROLLBACK_CAUSE)
+
+
+def evidence_matures_with(model: ModelEvaluator, *, outcomes: bool) -> bool:
+    """Whether the policy's evidence is counted when a cell's outcomes mature, or when its inputs close."""
+    signal = _signal(model)
+    return signal is not None and (signal in OUTCOME_SIGNALS) is outcomes
+
+
+def observe_cell(model: ModelEvaluator, cell_ms: int, now_ms: int) -> None:
+    """Take a closed cell of all versions into history, evidence, controls and recovery, and publish them.
+
+    Parameters
+    ----------
+    model
+        Whose cell it is.
+    cell_ms
+        Start of the cell.
+    now_ms
+        The model's event time.
+    """
+    counts = _cell_counts(model, cell_ms)
+    deployments = model.deployments()
+    serving = model.serving(now_ms)
+    newest = champion(serving)
+    if newest is not None and not is_rollback(newest):
+        _observe_deployment(model, newest, deployments, counts, cell_ms)
+    if newest is not None and is_rollback(newest):
+        _observe_recovery(model, newest, counts)
+    for version, count in counts.items():
+        records = model.state.history.setdefault(version, [])
+        records.append(CellRecord(cell_ms, count.n_predictions, count.n, count.n_bad))
+    _forget(model, cell_ms)
+    if newest is not None and newest.generation > 1:
+        _publish(model, newest, deployments, cell_ms)
+
+
+def _signal(model: ModelEvaluator) -> Signal | None:
+    policy = model.spec().rollback
+    if policy.mode == "off" or policy.evidence not in {s.value for s in RATE_SIGNALS}:
+        return None
+    return Signal(policy.evidence)
+
+
+def _cell_counts(model: ModelEvaluator, cell_ms: int) -> dict[str, CellCount]:
+    """The evidence signal's events of each version, summed over plans."""
+    signal = _signal(model)
+    counts: dict[str, CellCount] = {}
+    for key, plan in model.in_cell(cell_ms):
+        cell = model.cells.read(key, plan)
+        if signal is None or "__all__" not in cell:
+            continue
+        counted = Counted(plan, plan.layout, cell["__all__"])
+        n_bad, n = _bad(signal, counted, model, key, plan)
+        before = counts.get(key.model_version, CellCount(cell_ms=cell_ms, n=0, n_bad=0, n_predictions=0))
+        counts[key.model_version] = CellCount(
+            cell_ms=cell_ms,
+            n=before.n + n,
+            n_bad=before.n_bad + n_bad,
+            n_predictions=before.n_predictions + int(counted.total(sections.N_PREDICTIONS)),
+        )
+    return counts
+
+
+def _bad(signal: Signal, counted: Counted, model: ModelEvaluator, key: CellKey, plan: Plan) -> tuple[int, int]:
+    """Bad and relevant events; a rate whose fall is the harm is turned round."""
+    first_slot = None
+    if signal in QUANTILE_SIGNALS:
+        view = model.derived.view(model.key, plan, key.cell_ms)
+        section, bins, q = QUANTILE_SIGNALS[signal]
+        first_slot = None if view is None else view.first_slot_above(section, bins, q, "__all__")
+        if first_slot is None:
+            return 0, 0
+    n1, n = rate_pair(signal, counted, monitor=Monitor(signal=signal), first_slot=first_slot)
+    return (int(n - n1) if signal in LOWER_IS_WORSE else int(n1)), int(n)
+
+
+def _observe_deployment(
+    model: ModelEvaluator,
+    newest: DeploymentEvent,
+    deployments: list[DeploymentEvent],
+    counts: dict[str, CellCount],
+    cell_ms: int,
+) -> None:
+    state = _state_of(model, newest, deployments)
+    if state is None or cell_ms + milliseconds(model.spec().cell) <= state.deployed_ms:
+        return
+    own = counts.get(newest.model_version)
+    if own is None:
+        return
+    evidence.feed(state, own)
+    serving = {d.model_version: d for d in model.serving(cell_ms + milliseconds(model.spec().cell))}
+    for version, count in counts.items():
+        if version != newest.model_version and version in serving:
+            role = serving[version].role
+            evidence.feed_arm(state, version, "shadow" if role == "shadow" else "holdback", count)
+
+
+def _state_of(
+    model: ModelEvaluator, newest: DeploymentEvent, deployments: list[DeploymentEvent]
+) -> DeploymentState | None:
+    """The evidence of a deployment; begun with its first matured cell."""
+    known = model.state.deployments.get(newest.deployment_id)
+    if known is not None:
+        return known
+    before = predecessor(deployments, newest)
+    if before is None:
+        return None
+    begun = evidence.begin(
+        newest,
+        before,
+        spec=model.spec(),
+        history=model.state.history.get(before.model_version, []),
+        default_inflation=None,
+    )
+    if begun is not None:
+        model.state.deployments[newest.deployment_id] = begun
+    return begun
+
+
+def _observe_recovery(model: ModelEvaluator, newest: DeploymentEvent, counts: dict[str, CellCount]) -> None:
+    state = model.state
+    if state.recovery is None or state.recovery.deployment_id != newest.deployment_id:
+        failed = [d for d in state.deployments.values() if d.deployed_ms < milliseconds(newest.deployed_at)]
+        if not failed:
+            return
+        state.recovery = evidence.begin_recovery(newest, max(failed, key=lambda d: d.deployed_ms))
+    for version, count in counts.items():
+        evidence.feed_recovery(state.recovery, version, count)
+
+
+def _forget(model: ModelEvaluator, cell_ms: int) -> None:
+    """Keep the policy's baseline and a week; of deployments, the last ten."""
+    policy = model.spec().rollback
+    oldest = cell_ms - milliseconds(policy.baseline) - 2 * evidence.CALM_MS
+    for version, records in list(model.state.history.items()):
+        last = model.state.last_seen_ms.get(version, cell_ms)
+        kept = [r for r in records if r.cell_ms >= min(oldest, last - milliseconds(policy.baseline))]
+        model.state.history[version] = kept
+    for name in list(model.state.deployments)[:-10]:
+        del model.state.deployments[name]
+
+
+def _publish(model: ModelEvaluator, newest: DeploymentEvent, deployments: list[DeploymentEvent], cell_ms: int) -> None:
+    spec = model.spec()
+    length = milliseconds(spec.cell)
+    version = newest.model_version
+    drift = {m.monitor_id for m in model.monitors(cell_ms) if m.signal in INPUT_DRIFT_SIGNALS}
+    raised = [a for a in model.state.alerts.values() if a.model_version == version]
+    event = evidence.evidence_event(
+        model=model.state,
+        spec=spec,
+        deployment=newest,
+        state=None if is_rollback(newest) else model.state.deployments.get(newest.deployment_id),
+        as_of_ms=cell_ms + length,
+        cell_length_ms=length,
+        past=partial(
+            evidence.describe_past, history=model.state.history, deployments=deployments, cell_length_ms=length
+        ),
+        alert_fingerprints=model.fingerprints(version),
+        input_drift=any(a.monitor_id in drift for a in raised),
+        config_revision="",
+    )
+    recovery = event.recovery
+    if is_rollback(newest) and model.state.recovery is not None:
+        if model.state.recovery.finished:
+            return
+        done = recovery is not None and (recovery.has_recovered or recovery.is_overdue)
+        model.state.recovery.finished = done
+    model.publish(event)

@@ -1,0 +1,284 @@
+"""Evidence for a rollback: a test of its own, that starts at the deployment and never at a person's alarm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+import numpy as np
+
+from detectors.baseline import clopper_pearson_lower, estimate_baseline
+from detectors.bounded_mean import BoundedMean
+from detectors.sequential import EProcess
+from schemas.base import from_milliseconds, milliseconds
+from schemas.deployments import DeploymentEvent
+from schemas.evidence import ControlArm, PreviousVersion, Recovery, RollbackEvidence
+from schemas.models import ModelSpec
+from schemas.monitors import OUTCOME_SIGNALS, Signal
+from streams.evaluator.state import ArmState, CellRecord, DeploymentState, ModelState, RecoveryState
+from streams.evaluator.watch import CLEARING_E_VALUE
+
+BASELINE_LEVEL: Final = 0.01
+"""Error probability of the previous version's upper bound."""
+SHIFTED_E_VALUE: Final = 20.0
+"""A control has shifted when its own e-process reaches this."""
+CALM_MS: Final = milliseconds(timedelta(days=7))
+"""A previous version is in reference without a drift verdict in its last seven served days."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellCount:
+    """The evidence signal's events in a matured cell of one version."""
+
+    cell_ms: int
+    n: int
+    n_bad: int
+    n_predictions: int
+
+
+def begin(
+    deployment: DeploymentEvent,
+    previous: DeploymentEvent,
+    *,
+    spec: ModelSpec,
+    history: Sequence[CellRecord],
+    default_inflation: float | None,
+) -> DeploymentState | None:
+    """Start the evidence of a deployment; None where the previous version's past is too short to hold it against.
+
+    Parameters
+    ----------
+    deployment, previous
+        The deployment under test, and the one before it of another version.
+    spec
+        For the policy.
+    history
+        The previous version's matured cells.
+    default_inflation
+        Variance inflation of the signal on the reference, for a past of fewer than 40 cells.
+    """
+    policy = spec.rollback
+    deployed = milliseconds(deployment.deployed_at)
+    past = [c for c in history if deployed - milliseconds(policy.baseline) <= c.cell_ms < deployed]
+    bad, of = np.array([c.n_bad for c in past]), np.array([c.n for c in past])
+    if of.sum() < policy.min_samples:
+        return None
+    try:
+        baseline = estimate_baseline(
+            bad,
+            of,
+            level=BASELINE_LEVEL,
+            default_inflation=default_inflation,
+            cells_per_cycle=max(1, timedelta(days=1) // spec.cell),
+        )
+    except ValueError:
+        return None  # fewer than 40 cells, and no reference that knows how they vary
+    m0 = baseline.upper + policy.harm_tolerance
+    if m0 >= 1:
+        return None
+    return DeploymentState(
+        deployment_id=deployment.deployment_id,
+        generation=deployment.generation,
+        model_version=deployment.model_version,
+        deployed_ms=deployed,
+        previous_version=previous.model_version,
+        previous_deployment_id=previous.deployment_id,
+        signal=policy.evidence,
+        m0=m0,
+        previous_upper=baseline.upper,
+        previous_n=int(of.sum()),
+        previous_n_bad=int(bad.sum()),
+        inflation=baseline.inflation,
+    )
+
+
+def feed(state: DeploymentState, count: CellCount) -> None:
+    """Take a matured cell of the version under test into its evidence."""
+    state.process = _bet(state.process, state.m0, state.inflation, count)
+    state.fed_cells.append(count.cell_ms)
+    state.n += count.n
+    state.n_bad += count.n_bad
+
+
+def feed_arm(state: DeploymentState, version: str, kind: str, count: CellCount) -> None:
+    """Take a matured cell of a concurrent control into its own process."""
+    arm = state.arms.setdefault(version, ArmState(kind=kind))
+    arm.process = _bet(arm.process, state.m0, state.inflation, count)
+    arm.n += count.n
+
+
+def _bet(process: list[float], m0: float, inflation: float, count: CellCount) -> list[float]:
+    kept = EProcess.from_list(process) if process else EProcess()
+    kept.update(BoundedMean(m0=m0, inflation=inflation).bernoulli_log_bets(count.n_bad, count.n - count.n_bad))
+    return kept.to_list()
+
+
+def begin_recovery(deployment: DeploymentEvent, failed: DeploymentState) -> RecoveryState:
+    """Watch whether a rollback helps: the target is held against what the failed version did at best."""
+    worth = failed.n / failed.inflation
+    share = failed.n_bad / failed.n if failed.n else 0.0
+    return RecoveryState(
+        rollback_id=deployment.cause,
+        deployment_id=deployment.deployment_id,
+        failed_version=failed.model_version,
+        target_version=deployment.model_version,
+        deployed_ms=milliseconds(deployment.deployed_at),
+        m0=failed.m0,
+        failed_lower=clopper_pearson_lower(share * worth, worth, BASELINE_LEVEL),
+        inflation=failed.inflation,
+    )
+
+
+def feed_recovery(state: RecoveryState, version: str, count: CellCount) -> None:
+    """Take a matured cell into what is seen after a rollback; cells that began before it hold both versions."""
+    if count.cell_ms < state.deployed_ms:
+        return
+    if version == state.failed_version:
+        state.n_failed += count.n_predictions
+    if version != state.target_version:
+        return
+    state.n_target += count.n_predictions
+    state.n += count.n
+    state.n_bad += count.n_bad
+    level = max(state.failed_lower, state.m0)
+    if level < 1:
+        kept = EProcess.from_list(state.process) if state.process else EProcess()
+        test = BoundedMean(m0=1.0 - level, inflation=state.inflation, side="lower")
+        kept.update(test.bernoulli_log_bets(count.n_bad, count.n - count.n_bad))
+        state.process = kept.to_list()
+
+
+def recovery_of(state: RecoveryState, spec: ModelSpec, as_of_ms: int) -> Recovery:
+    """Say what is seen after a rollback."""
+    terms = spec.rollback.verification
+    total = state.n_target + state.n_failed
+    value = state.n_bad / state.n if state.n else None
+    e_value = EProcess.from_list(state.process).e_value if state.process else 1.0
+    is_back = value is not None and value <= state.m0 and e_value >= CLEARING_E_VALUE
+    old_ratio = state.n_failed / total if total else None
+    has_share = old_ratio is not None and old_ratio <= terms.max_old_version_ratio and total >= terms.min_predictions
+    return Recovery(
+        rollback_id=state.rollback_id,
+        n_predictions=total,
+        old_version_ratio=old_ratio,
+        n=state.n,
+        value=value,
+        e_value=e_value,
+        has_recovered=is_back and has_share,
+        is_overdue=as_of_ms > state.deployed_ms + milliseconds(terms.within),
+    )
+
+
+def evidence_event(
+    *,
+    model: ModelState,
+    spec: ModelSpec,
+    deployment: DeploymentEvent,
+    state: DeploymentState | None,
+    as_of_ms: int,
+    cell_length_ms: int,
+    past: Callable[[str], PreviousVersion],
+    alert_fingerprints: Sequence[str],
+    input_drift: bool,
+    config_revision: str,
+) -> RollbackEvidence:
+    """Write down what is known of a deployment at the end of a matured cell.
+
+    Parameters
+    ----------
+    state
+        Its evidence; None for a rollback's own deployment, of which only the recovery is told.
+    past
+        Describes a version that served before.
+    """
+    process = EProcess.from_list(state.process) if state is not None and state.process else EProcess()
+    onset, distance = _onset(state, process, cell_length_ms)
+    others = [version for version in model.history if version != deployment.model_version]
+    targets = sorted((past(version) for version in others), key=lambda t: -model.last_seen_ms.get(t.model_version, 0))
+    policy = spec.rollback
+    return RollbackEvidence(
+        environment=spec.environment,
+        model_name=spec.model_name,
+        deployment_id=deployment.deployment_id,
+        generation=deployment.generation,
+        model_version=deployment.model_version,
+        deployed_at=deployment.deployed_at,
+        cause=deployment.cause,
+        signal=policy.evidence,
+        as_of=from_milliseconds(as_of_ms),
+        e_value=process.e_value,
+        threshold=1.0 / policy.alpha,
+        m0=state.m0 if state else 1.0,
+        n=state.n if state else 0,
+        n_bad=state.n_bad if state else 0,
+        min_samples=policy.min_samples,
+        needs_labels=Signal(policy.evidence) in OUTCOME_SIGNALS,
+        onset_at=None if onset is None else from_milliseconds(onset),
+        onset_cells_after_deployment=distance,
+        input_drift=input_drift,
+        controls=_controls(state, policy.min_samples),
+        previous=None if state is None else past(state.previous_version).model_copy(
+            update={
+                "n": state.previous_n,
+                "n_bad": state.previous_n_bad,
+                "upper": state.previous_upper,
+                "deployment_id": state.previous_deployment_id,
+            }
+        ),
+        targets=targets,
+        recovery=None if model.recovery is None else recovery_of(model.recovery, spec, as_of_ms),
+        alert_fingerprints=list(alert_fingerprints),
+        config_revision=config_revision,
+    )  # fmt: skip
+
+
+def _onset(state: DeploymentState | None, process: EProcess, cell_length_ms: int) -> tuple[int | None, int | None]:
+    """First cell after the evidence's last minimum, and its distance from the deployment in cells."""
+    if state is None or not state.fed_cells or process.n_since_minimum == 0:
+        return None, None
+    onset = state.fed_cells[-process.n_since_minimum]
+    first = state.deployed_ms - state.deployed_ms % cell_length_ms
+    return onset, (onset - first) // cell_length_ms
+
+
+def _controls(state: DeploymentState | None, min_samples: int) -> list[ControlArm]:
+    if state is None:
+        return []
+    return [
+        ControlArm(
+            kind="shadow" if arm.kind == "shadow" else "holdback",
+            name=version,
+            n=arm.n,
+            is_fed=arm.n >= min_samples,
+            has_shifted=EProcess.from_list(arm.process).e_value >= SHIFTED_E_VALUE,
+        )
+        for version, arm in sorted(state.arms.items())
+    ]
+
+
+def describe_past(
+    version: str,
+    *,
+    history: Mapping[str, Sequence[CellRecord]],
+    deployments: Sequence[DeploymentEvent],
+    cell_length_ms: int,
+) -> PreviousVersion:
+    """Describe a version that served before, from its matured cells."""
+    cells = history.get(version, ())
+    own = [d for d in deployments if d.model_version == version]
+    last = cells[-1].cell_ms if cells else 0
+    critical = [c.cell_ms for c in cells if c.critical]
+    return PreviousVersion(
+        model_version=version,
+        deployment_id=own[-1].deployment_id if own else "",
+        n=sum(c.n for c in cells),
+        n_bad=sum(c.n_bad for c in cells),
+        upper=1.0,
+        in_reference=not any(c.drift for c in cells if c.cell_ms > last - CALM_MS),
+        served_seconds=len(cells) * cell_length_ms / 1000,
+        n_predictions=sum(c.n_predictions for c in cells),
+        input_schema_hash=own[-1].input_schema_hash if own else "",
+        last_critical_at=from_milliseconds(critical[-1]) if critical else None,
+    )

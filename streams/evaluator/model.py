@@ -1,0 +1,218 @@
+"""ModelEvaluator: one model's profiles merged, its cells closed in order of event time, and what follows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from schemas.alerts import Alert, Resolution
+from schemas.base import Event, from_milliseconds, milliseconds
+from schemas.deployments import DeploymentEvent
+from schemas.metrics import WindowMetrics
+from schemas.models import ModelSpec
+from schemas.monitors import Monitor
+from schemas.profiles import Heartbeat, ProfileDelta
+from streams.control.blocks import Block, unpack_blocks
+from streams.control.plan import Plan
+from streams.control.view import ControlView
+from streams.evaluator import clock
+from streams.evaluator.alerting import EXPIRY_MS, end_alert
+from streams.evaluator.cells import CellKey, CellStore
+from streams.evaluator.clock import EventTime
+from streams.evaluator.reference_view import ReferenceView
+from streams.evaluator.series import Series, expand
+from streams.evaluator.serving import in_force, known_deployments
+from streams.evaluator.state import ModelState
+
+
+class Derived:
+    """What follows from the control view alone; shared by a task's models and rebuilt when control changes."""
+
+    def __init__(self, control: ControlView) -> None:
+        self.control = control
+        self._revision = -1
+        self._series: dict[tuple[str, str, int], list[Series]] = {}
+        self._views: dict[tuple[str, int, str], ReferenceView] = {}
+
+    def series(self, key: str, plan: Plan, cell_ms: int) -> list[Series]:
+        """The series of a model in a cell."""
+        if self._revision != self.control.revision:
+            self._series.clear()
+            self._revision = self.control.revision
+        name = (key, plan.plan_id, cell_ms)
+        if name not in self._series:
+            self._series[name] = expand(self.control.monitors(key, cell_ms), plan)
+        return self._series[name]
+
+    def view(self, key: str, plan: Plan, cell_ms: int) -> ReferenceView | None:
+        """The reference that a cell is held against; None before the first one takes effect."""
+        reference = self.control.reference(key, cell_ms)
+        if reference is None:
+            return None
+        name = (reference.reference_id, reference.revision, plan.plan_id)
+        if name not in self._views:
+            self._views[name] = ReferenceView(reference, plan)
+        return self._views[name]
+
+
+@dataclass
+class ModelEvaluator:
+    """One model during one batch: works on copies, and collects what is to be published."""
+
+    key: str
+    derived: Derived
+    state: ModelState
+    cells: CellStore
+    n_sources: int
+    idle_after_ms: int
+    published: list[Event] = field(default_factory=list)
+    offsets: dict[str, dict[str, tuple[int, int]]] = field(default_factory=dict)
+
+    @property
+    def control(self) -> ControlView:
+        """What is in force."""
+        return self.derived.control
+
+    def spec(self, cell_ms: int | None = None) -> ModelSpec:
+        """The ModelSpec in force for a cell."""
+        return self.control.spec(self.key, cell_ms)
+
+    def monitors(self, cell_ms: int) -> tuple[Monitor, ...]:
+        """The monitors in force for a cell."""
+        return self.control.monitors(self.key, cell_ms)
+
+    def deployments(self) -> list[DeploymentEvent]:
+        """Deployments of the model, announced or inferred, in order of time."""
+        return known_deployments(self.key, self.control.deployments(self.key), self.state.first_seen_ms)
+
+    def serving(self, at_ms: int) -> list[DeploymentEvent]:
+        """The deployments that serve at a time, newest first."""
+        return in_force(self.deployments(), at_ms)
+
+    def publish(self, event: Event) -> None:
+        """Put an event among those of this batch."""
+        self.published.append(event)
+
+    def time(self) -> EventTime | None:
+        """Event time of the model."""
+        n_sources = self.state.n_sources or self.n_sources
+        return clock.event_time(self.state.sources, n_sources, self.idle_after_ms)
+
+    def merge(self, delta: ProfileDelta) -> bool:
+        """Merge a delta; False where it was merged already."""
+        if not clock.hear_delta(self.state, delta):
+            return False
+        self.offsets = {
+            topic: {str(delta.source_partition): (start, end)} for topic, (start, end) in delta.offsets.items()
+        }
+        for part in delta.parts:
+            plan = self.control.plan_by_id(part.plan_id)
+            if plan is None:
+                self._note(
+                    f"plan {part.plan_id} of source {delta.source_partition} is unknown: its counts are left out"
+                )
+                continue
+            for block in unpack_blocks(part.columns):
+                self._add(CellKey(block.cell_ms, block.model_version, part.plan_id), block, plan)
+        for item in delta.outcomes:
+            self.state.outcomes.setdefault(f"{item.model_version}@{item.cell_ms}", []).append(item.errors)
+        if delta.samples:
+            self._sample(delta)
+        return True
+
+    def _add(self, key: CellKey, block: Block, plan: Plan) -> None:
+        self.cells.add(key, block, plan)
+        version = key.model_version
+        first, last = self.state.first_seen_ms, self.state.last_seen_ms
+        first[version] = min(first.get(version, key.cell_ms), key.cell_ms)
+        last[version] = max(last.get(version, key.cell_ms), key.cell_ms)
+        closed = self.state.outcomes_closed_ms
+        if closed is not None and key.cell_ms + plan.cell_ms <= closed and key.text not in self.state.dirty:
+            self.state.dirty.append(key.text)
+
+    def _sample(self, delta: ProfileDelta) -> None:
+        """Keep the smallest hashes of all sources: samples merge, whatever the batches."""
+        merged = {(s.model_version, s.hash): s for s in [*self.state.samples, *delta.samples]}
+        self.state.samples = sorted(merged.values(), key=lambda s: (s.hash, s.model_version))[:N_SAMPLES]
+        self.state.feature_kinds.update(delta.feature_kinds)
+
+    def hear(self, heartbeat: Heartbeat) -> None:
+        """Take a source's sign of life."""
+        clock.hear_heartbeat(self.state, heartbeat, self.key)
+
+    def _note(self, finding: str) -> None:
+        self.published.append(
+            WindowMetrics(
+                environment=self.spec().environment,
+                model_name=self.spec().model_name,
+                model_version="",
+                kind="inputs",
+                window_start=from_milliseconds(0),
+                window_end=from_milliseconds(0),
+                details={"finding": finding},
+            )
+        )
+
+    def due_inputs(self, time: EventTime) -> list[int]:
+        """Starts of cells whose inputs can be closed, in order."""
+        return self._due(time.predictions_ms, self.state.inputs_closed_ms, maturity_ms=0)
+
+    def due_outcomes(self, time: EventTime) -> list[int]:
+        """Starts of cells whose outcomes have matured, in order."""
+        maturity = milliseconds(self.spec().maturity)
+        return self._due(time.outcomes_ms, self.state.outcomes_closed_ms, maturity_ms=maturity)
+
+    def _due(self, until_ms: int, closed_ms: int | None, *, maturity_ms: int) -> list[int]:
+        due = set()
+        for key in self.cells.in_order():
+            length = self.cell_length(key)
+            is_new = closed_ms is None or key.cell_ms + length > closed_ms
+            if is_new and key.cell_ms + length + maturity_ms <= until_ms:
+                due.add(key.cell_ms)
+        return sorted(due)
+
+    def cell_length(self, key: CellKey) -> int:
+        """Length of a cell under its plan, in milliseconds."""
+        plan = self.control.plan_by_id(key.plan_id)
+        return plan.cell_ms if plan is not None else milliseconds(self.spec().cell)
+
+    def in_cell(self, cell_ms: int) -> list[tuple[CellKey, Plan]]:
+        """The counts of a cell: per version and plan."""
+        found = []
+        for key in self.cells.in_order():
+            plan = self.control.plan_by_id(key.plan_id)
+            if key.cell_ms == cell_ms and plan is not None:
+                found.append((key, plan))
+        return found
+
+    def end_alerts(self, keys: Iterable[str], now_ms: int, reason: Resolution) -> None:
+        """End alerts for a reason outside the data."""
+        for name in list(keys):
+            alert = end_alert(self.state.alerts.pop(name), now_ms=now_ms, reason=reason)
+            self.publish(alert)
+
+    def retire_alerts(self, time: EventTime) -> None:
+        """End alerts of versions that no longer serve, of monitors that were withdrawn, and of long silence."""
+        now = time.predictions_ms
+        serving = {d.model_version for d in self.serving(now)}
+        monitors = {m.monitor_id for m in self.monitors(now - now % milliseconds(self.spec().cell))}
+        alerts = self.state.alerts
+        gone = [name for name, a in alerts.items() if serving and a.model_version not in serving]
+        self.end_alerts(gone, now, Resolution.SUPERSEDED)
+        withdrawn = [name for name, a in alerts.items() if a.monitor_id not in monitors]
+        self.end_alerts(withdrawn, now, Resolution.CONFIG_CHANGED)
+        silent = milliseconds(self.spec().maturity) + EXPIRY_MS
+        expired = [name for name, a in alerts.items() if now - a.last_data_ms > silent]
+        self.end_alerts(expired, now, Resolution.EXPIRED)
+
+    def fingerprints(self, version: str) -> list[str]:
+        """Fingerprints of a version's raised alerts."""
+        return sorted(a.fingerprint for a in self.state.alerts.values() if a.model_version == version)
+
+    def alert_events(self) -> list[Alert]:
+        """Alerts published in this batch."""
+        return [event for event in self.published if isinstance(event, Alert)]
+
+
+N_SAMPLES = 2000
+"""Rows of a first reference's sample: the smallest hashes."""

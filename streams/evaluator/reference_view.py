@@ -1,0 +1,199 @@
+"""ReferenceView: a reference's counts, cut into the baselines that series are held against."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.baseline import (
+    MINIMUM_CELLS,
+    Baseline,
+    Inflation,
+    clopper_pearson_lower,
+    clopper_pearson_upper,
+    distribution_inflation,
+    variance_inflation,
+)
+from detectors.scores import BASELINE_ERROR
+from detectors.distribution import shrink
+from detectors.divergences import NullQuantiles, simulate_null
+from schemas.base import milliseconds
+from schemas.references import Reference
+from streams.control.calendar import cell_of_week
+from streams.control.layout import Layout
+from streams.control.plan import Plan, reference_blocks, reference_layout
+from streams.evaluator.signals import Counted, Pair
+
+KAPPA: Final = 200.0
+"""Weight, in events, of the global reference in that of one cell of the week."""
+_DAY_MS: Final = 86_400_000
+_NULL_SEED: Final = 20_130_101
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """What the slots of a feature are held against: shares, what they are worth, and how they vary."""
+
+    probabilities: NDArray[np.float64]
+    n_effective: float
+    inflation: float
+    null: NullQuantiles | None
+
+
+class ReferenceView:
+    """Baselines of one reference under one plan; everything is computed once and kept."""
+
+    def __init__(self, reference: Reference, plan: Plan) -> None:
+        self.reference = reference
+        self._plan = plan
+        self._layout: Layout = reference_layout(reference)
+        self._segments: dict[str, Counted | None] = {}
+        self._kept: dict[tuple[Any, ...], Any] = {}
+
+    @cached_property
+    def _cells(self) -> NDArray[np.int64]:
+        """Starts of all cells from the first to the last with counts, in milliseconds."""
+        found = [block.cell_ms for block in self._blocks]
+        step = milliseconds(self.reference.cell)
+        return np.arange(min(found), max(found) + step, step) if found else np.empty(0, dtype=np.int64)
+
+    @cached_property
+    def _blocks(self) -> list[Any]:
+        return reference_blocks(self.reference)
+
+    @cached_property
+    def _contexts(self) -> list[int]:
+        step = milliseconds(self.reference.cell)
+        return [cell_of_week(int(cell), step, self.reference.time_zone) for cell in self._cells]
+
+    @property
+    def has_counts(self) -> bool:
+        """Whether there are counts, not only bins."""
+        return bool(self.reference.blocks)
+
+    def segment(self, name: str) -> Counted | None:
+        """Counts per cell of a segment, shape (cells, width); None where the reference has none."""
+        if name not in self._segments:
+            blocks = [block for block in self._blocks if block.segment == name]
+            self._segments[name] = self._dense(blocks) if blocks else None
+        return self._segments[name]
+
+    def _dense(self, blocks: list[Any]) -> Counted:
+        counts = np.zeros((len(self._cells), self._layout.width), dtype=np.int64)
+        step = milliseconds(self.reference.cell)
+        for block in blocks:
+            counts[(block.cell_ms - int(self._cells[0])) // step, block.slots] += block.counts
+        return Counted(self._plan, self._layout, counts)
+
+    def rate(
+        self, key: tuple[Any, ...], segment: str, pair: Callable[[Counted], Pair], *, n_series: int, context: int | None
+    ) -> Baseline | None:
+        """Baseline of a rate, over all cells or shrunk to a cell of the week.
+
+        Returns None where the reference has no counts, no events, or too few cells to know how they vary.
+        """
+        name = ("rate", key, segment, n_series, context)
+        if name not in self._kept:
+            counted = self.segment(segment)
+            self._kept[name] = None if counted is None else self._rate(pair(counted), n_series, context)
+        kept: Baseline | None = self._kept[name]
+        return kept
+
+    def _rate(self, pair: Pair, n_series: int, context: int | None) -> Baseline | None:
+        n1, n = pair[0].astype(np.float64), pair[1].astype(np.float64)
+        if n.sum() == 0:
+            return None
+        inflation = self._inflation(
+            lambda contexts: variance_inflation(n1, n, cells_per_cycle=self._cells_per_day, contexts=contexts), context
+        )
+        if inflation is None:
+            return None
+        level = BASELINE_ERROR / n_series
+        mean = float(n1.sum() / n.sum())
+        size = float(n.sum())
+        if context is not None:
+            here = np.array(self._contexts) == context
+            k, of = float(n1[here].sum()), float(n[here].sum())
+            mean = (k + KAPPA * mean) / (of + KAPPA)
+            size = of + KAPPA
+        worth = size / inflation.upper
+        return Baseline(
+            mean=mean,
+            n=size,
+            n_effective=worth,
+            upper=clopper_pearson_upper(mean * worth, worth, level),
+            lower=clopper_pearson_lower(mean * worth, worth, level),
+            inflation=inflation.upper,
+        )
+
+    def distribution(
+        self, section: str, segment: str, n_ranked: int, *, ordered: bool, context: int | None
+    ) -> Distribution | None:
+        """Return what the first `n_ranked` slots of a section are held against; None as in `rate`."""
+        name = ("distribution", section, segment, context)
+        if name not in self._kept:
+            counted = self.segment(segment)
+            table = None if counted is None else counted.section(section)[:, :n_ranked]
+            self._kept[name] = None if table is None else self._distribution(table, ordered, context, name)
+        kept: Distribution | None = self._kept[name]
+        return kept
+
+    def _distribution(
+        self, table: NDArray[np.int64], ordered: bool, context: int | None, name: tuple[Any, ...]
+    ) -> Distribution | None:
+        whole = table.sum(axis=0)
+        if not whole.sum():
+            return None
+        inflation = self._kept.setdefault(("inflation", *name[1:3], context is None), _Unknown)
+        if inflation is _Unknown:
+            inflation = self._inflation(
+                lambda contexts: distribution_inflation(
+                    table, ordered=ordered, cells_per_cycle=self._cells_per_day, contexts=contexts
+                ),
+                context,
+            )
+            self._kept["inflation", name[1], name[2], context is None] = inflation
+        if inflation is None:
+            return None
+        null_name = ("null", *name[1:3])
+        if ordered and null_name not in self._kept:
+            self._kept[null_name] = simulate_null(whole, _NULL_SEED)
+        null = self._kept.get(null_name)
+        if context is None:
+            return Distribution(whole / whole.sum(), float(whole.sum()) / inflation.upper, inflation.upper, null)
+        here = table[np.array(self._contexts) == context].sum(axis=0)
+        worth = (float(here.sum()) + KAPPA) / inflation.upper
+        return Distribution(shrink(here, whole, KAPPA), worth, inflation.upper, null)
+
+    def _inflation(
+        self, estimate: Callable[[NDArray[np.int64] | None], Inflation | None], context: int | None
+    ) -> Inflation | None:
+        """Vary around the cell of the week where the reference does; around the mean where it is too short."""
+        contexts = None if context is None else np.array(self._contexts, dtype=np.int64)
+        if contexts is not None and len(contexts) < MINIMUM_CELLS + len(set(self._contexts)):
+            contexts = None
+        return estimate(contexts)
+
+    @property
+    def _cells_per_day(self) -> int:
+        return max(1, _DAY_MS // milliseconds(self.reference.cell))
+
+    def first_slot_above(self, section: str, bins: Any, q: float, segment: str) -> int | None:
+        """First slot above the reference's own quantile; None where the reference does not say."""
+        counted = self.segment(segment)
+        if counted is None:
+            return None
+        table = counted.section(section).sum(axis=0)
+        if section == "residual":
+            table = bins.fold(table)
+            bins = bins.magnitudes
+        return None if not table[: bins.missing_slot].sum() else int(bins.exceedance_slots(table, q))
+
+
+class _Unknown:
+    """Marks what was not computed yet: None is an answer."""

@@ -1,0 +1,175 @@
+"""ModelState: everything the evaluator remembers of one model, in a form that goes to the changelog."""
+
+from __future__ import annotations
+
+import msgspec
+
+from schemas.profiles import Sample
+
+
+class SourceState(msgspec.Struct):
+    """A source partition, as this model knows it."""
+
+    seq: int = 0
+    predictions_ms: int | None = None
+    labels_ms: int | None = None
+    idle_since_ms: int | None = None
+    """The source's wall clock when it first said that it was caught up with nothing new; None while it moves."""
+    heard_ms: int = 0
+
+
+class SeriesState(msgspec.Struct):
+    """One series: its Shiryaev-Roberts evidence, and the mirrored test that clears an alarm."""
+
+    evidence: list[float] = []
+    n_since_reset: int = 0
+    clearing: list[float] | None = None
+    """State of the mirrored e-process while an alarm of this series is in force."""
+    statistic: float = 0.0
+    value: float | None = None
+
+
+class AlertState(msgspec.Struct):
+    """An alert under way; times are event time in milliseconds."""
+
+    alert_id: str
+    fingerprint: str
+    monitor_id: str
+    model_version: str
+    status: str
+    since_ms: int
+    """When the condition began."""
+    sequence: int
+    starts_at_ms: int
+    updated_ms: int
+    last_alarm_ms: int
+    last_data_ms: int
+    labels: dict[str, str]
+    series: list[str] = []
+    """Keys of the series that carry it."""
+    severity: str = "ticket"
+    body: bytes = b""
+    """The last published alert, as JSON."""
+
+
+class CellRecord(msgspec.Struct, array_like=True):
+    """What stays of a matured cell of a version for the next deployments' baselines."""
+
+    cell_ms: int
+    n_predictions: int
+    n: int
+    n_bad: int
+    drift: bool = False
+    critical: bool = False
+
+
+class ArmState(msgspec.Struct):
+    """A concurrent control of a deployment."""
+
+    kind: str
+    process: list[float] = []
+    n: int = 0
+
+
+class DeploymentState(msgspec.Struct):
+    """The evidence of one deployment since it began."""
+
+    deployment_id: str
+    generation: int
+    model_version: str
+    deployed_ms: int
+    previous_version: str
+    previous_deployment_id: str
+    signal: str
+    m0: float
+    previous_upper: float
+    previous_n: int
+    previous_n_bad: int
+    inflation: float
+    process: list[float] = []
+    fed_cells: list[int] = []
+    n: int = 0
+    n_bad: int = 0
+    arms: dict[str, ArmState] = {}
+
+
+class RecoveryState(msgspec.Struct):
+    """What is seen after a rollback was executed."""
+
+    rollback_id: str
+    deployment_id: str
+    failed_version: str
+    target_version: str
+    deployed_ms: int
+    m0: float
+    failed_lower: float
+    inflation: float
+    process: list[float] = []
+    n_target: int = 0
+    n_failed: int = 0
+    n: int = 0
+    n_bad: int = 0
+    finished: bool = False
+
+
+class ResourceCell(msgspec.Struct):
+    """Resource events of one cell of one version."""
+
+    cell_ms: int
+    n: int = 0
+    sums: dict[str, float] = {}
+
+
+class ModelState(msgspec.Struct):
+    """One model, without the counts of its cells."""
+
+    format: int = 1
+    n_sources: int = 0
+    sources: dict[int, SourceState] = {}
+    totals: dict[int, dict[str, int]] = {}
+    inputs_closed_ms: int | None = None
+    """End of the last cell whose inputs were closed."""
+    outcomes_closed_ms: int | None = None
+    series: dict[str, SeriesState] = {}
+    alerts: dict[str, AlertState] = {}
+    n_alerts: dict[str, int] = {}
+    """Per fingerprint, how many alerts there have been: part of the alert's id."""
+    history: dict[str, list[CellRecord]] = {}
+    first_seen_ms: dict[str, int] = {}
+    last_seen_ms: dict[str, int] = {}
+    deployments: dict[str, DeploymentState] = {}
+    recovery: RecoveryState | None = None
+    samples: list[Sample] = []
+    feature_kinds: dict[str, str] = {}
+    resources: dict[str, ResourceCell] = {}
+    river: dict[str, bytes] = {}
+    """Per series, the state of a detector that reads sequences."""
+    outcomes: dict[str, list[bytes]] = {}
+    """Per `version@cell`, matured outcomes that wait for their window, by source partition."""
+    moves: dict[str, str] = {}
+    """Per feature, the bin that moved most, in words."""
+    moved: dict[str, float] = {}
+    """Per feature, the last window's population stability index: for explanations."""
+    restated: dict[str, int] = {}
+    """Per `version@plan@cell`, the revision that its published metrics have."""
+    dirty: list[str] = []
+    """Matured cells that changed since they were last published, by the same key."""
+    first_reference: int = 0
+    """Revision of the first reference that this evaluator published; 0 before."""
+    config_revision: str = ""
+
+
+def encode_state(state: ModelState) -> bytes:
+    """Write the state as msgpack."""
+    return msgspec.msgpack.encode(state)
+
+
+def decode_state(data: bytes) -> ModelState:
+    """Read the state.
+
+    Raises
+    ------
+    msgspec.ValidationError
+        Where it is not what `encode_state` wrote.
+    """
+    return msgspec.msgpack.decode(data, type=ModelState)

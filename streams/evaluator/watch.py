@@ -1,0 +1,224 @@
+"""Watch: all series of one version on one closed window, each budget's weighted sum, and what it raises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from detectors.sequential import EProcess, ShiryaevRoberts, budget_threshold, weighted_statistic
+from schemas.models import ModelSpec
+from schemas.monitors import Monitor, Severity, Signal
+from streams.evaluator.lifecycle import Condition
+from streams.evaluator.series import Reading, Series
+from streams.evaluator.state import SeriesState
+
+CLEARING_E_VALUE: Final = 20.0
+"""The mirrored test is sure at this e-value: wrong with probability .05."""
+CARRIER_SHARE: Final = 0.05
+"""Series with at least this share of the weighted sum carry an alarm."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Carrier:
+    """A series that carries an alarm."""
+
+    series: Series
+    reading: Reading
+    statistic: float
+    share_ratio: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alarm:
+    """A budget's weighted sum passed its threshold; `carriers` in order of their share, largest first."""
+
+    severity: Severity
+    statistic: float
+    threshold: float
+    carriers: tuple[Carrier, ...]
+
+    @property
+    def leading(self) -> Carrier:
+        """The series with the largest share."""
+        return self.carriers[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """What a window meant to the series of a version."""
+
+    readings: dict[str, Reading]
+    statistics: dict[str, float]
+    """Per series, after the window and before any reset."""
+    thresholds: dict[str, float]
+    """Per series, the statistic that alone would raise an alarm."""
+    alarms: tuple[Alarm, ...] = ()
+    recovered: frozenset[str] = field(default_factory=frozenset)
+    """Series whose mirrored test became sure."""
+
+
+def state_key(model_version: str, series: Series) -> str:
+    """Key of a series' state within the model."""
+    return f"{model_version}|{series.key}"
+
+
+def weights(series: Sequence[Series]) -> dict[str, float]:
+    """Share each severity's budget among its series; the weights of a severity sum to 1.
+
+    Outcomes share the pages; of the tickets half goes to outcomes and half to inputs. Where one kind is missing
+    the other takes all. Within a kind each monitor has the same share, and within a monitor each series.
+    """
+    result: dict[str, float] = {}
+    for severity in Severity:
+        betting = [s for s in series if s.monitor.severity is severity and s.monitor.detector == "e_detector"]
+        kinds = [kind for kind in (True, False) if any(s.needs_labels is kind for s in betting)]
+        for kind in kinds:
+            of_kind = [s for s in betting if s.needs_labels is kind]
+            monitors = {s.monitor.monitor_id for s in of_kind}
+            for one in of_kind:
+                siblings = sum(s.monitor.monitor_id == one.monitor.monitor_id for s in of_kind)
+                result[one.key] = 1.0 / (len(kinds) * len(monitors) * siblings)
+    return result
+
+
+def threshold_of(spec: ModelSpec, severity: Severity, n_versions: int) -> float:
+    """Threshold of a severity's weighted sum: windows in the period over alarms allowed in it.
+
+    The budget is the model's: versions that serve at the same time share it.
+    """
+    budget = spec.false_alarm_budget
+    allowed = budget.pages if severity is Severity.PAGE else budget.tickets
+    return budget_threshold(budget.per / spec.cell * n_versions, allowed)
+
+
+def watch(
+    *,
+    series: Sequence[Series],
+    closing: Iterable[Series],
+    read: Callable[[Series], Reading],
+    states: dict[str, SeriesState],
+    model_version: str,
+    spec: ModelSpec,
+    n_versions: int = 1,
+) -> Watched:
+    """Feed a closed window to the series that it closes, and sum up each budget.
+
+    Parameters
+    ----------
+    series
+        All series of the version: a budget's sum takes in those that this window does not close.
+    closing
+        Those fed by this window.
+    read
+        Reads a series in the window.
+    states
+        State of the model's series; entries of this version are updated in place.
+    model_version, spec
+        Whose series they are, and its budget.
+    n_versions
+        Versions that serve at the same time.
+    """
+    readings: dict[str, Reading] = {}
+    recovered: set[str] = set()
+    for one in closing:
+        if one.monitor.detector != "e_detector":
+            continue
+        reading = readings[one.key] = read(one)
+        state = states.setdefault(state_key(model_version, one), SeriesState())
+        if _feed(state, reading):
+            recovered.add(one.key)
+    share = weights(series)
+    known = {one.key: states.get(state_key(model_version, one)) for one in series if one.key in share}
+    statistics = {key: kept.statistic for key, kept in known.items() if kept is not None}
+    limits = {severity: threshold_of(spec, severity, n_versions) for severity in Severity}
+    thresholds = {one.key: limits[one.monitor.severity] / share[one.key] for one in series if one.key in share}
+    alarms = [
+        alarm
+        for severity, limit in limits.items()
+        if (alarm := _alarm(severity, limit, series, share, statistics, readings)) is not None
+    ]
+    for alarm in alarms:
+        for carrier in alarm.carriers:
+            _raise(states[state_key(model_version, carrier.series)])
+    return Watched(
+        readings=readings,
+        statistics=statistics,
+        thresholds=thresholds,
+        alarms=tuple(alarms),
+        recovered=frozenset(recovered),
+    )
+
+
+def _feed(state: SeriesState, reading: Reading) -> bool:
+    """Take a reading into a series' evidence; True where its mirrored test has become sure."""
+    state.value = reading.value
+    if reading.log_bets is None:
+        return False
+    evidence = ShiryaevRoberts.from_list(state.evidence) if state.evidence else ShiryaevRoberts()
+    if evidence.log_m.size != reading.log_bets.size:
+        evidence = ShiryaevRoberts()  # another reference has other bets: what was gathered against the old one is void
+        state.n_since_reset = 0
+    evidence.update(reading.log_bets)
+    state.evidence = evidence.to_list()
+    state.statistic = evidence.statistic
+    state.n_since_reset += reading.n
+    if state.clearing is None or reading.clearing_bets is None:
+        return False
+    clearing = EProcess.from_list(state.clearing) if state.clearing else EProcess()
+    clearing.update(reading.clearing_bets)
+    state.clearing = clearing.to_list()
+    return clearing.e_value >= CLEARING_E_VALUE
+
+
+def _raise(state: SeriesState) -> None:
+    """After an alarm: the evidence begins anew, and so does the test that clears it."""
+    state.evidence = []
+    state.statistic = 0.0
+    state.n_since_reset = 0
+    state.clearing = []
+
+
+def _alarm(
+    severity: Severity,
+    limit: float,
+    series: Sequence[Series],
+    share: dict[str, float],
+    statistics: dict[str, float],
+    readings: dict[str, Reading],
+) -> Alarm | None:
+    of_severity = [s for s in series if s.monitor.severity is severity and s.key in statistics]
+    total = weighted_statistic([statistics[s.key] for s in of_severity], [share[s.key] for s in of_severity])
+    if total < limit:
+        return None
+    parts = sorted(of_severity, key=lambda s: (-share[s.key] * statistics[s.key], s.key))
+    carriers = [
+        Carrier(
+            series=one,
+            reading=readings[one.key],
+            statistic=statistics[one.key],
+            share_ratio=share[one.key] * statistics[one.key] / total,
+        )
+        for one in parts
+        if one.key in readings and share[one.key] * statistics[one.key] >= CARRIER_SHARE * total
+    ]
+    if not carriers or carriers[0].reading.n < carriers[0].series.monitor.min_samples:
+        return None  # the next window with enough events decides; the evidence is kept
+    return Alarm(severity=severity, statistic=total, threshold=limit, carriers=tuple(carriers))
+
+
+def threshold_condition(monitor: Monitor, value: float | None, n: int) -> Condition:
+    """What a value says to a threshold monitor. Rates whose fall is the harm are held from below."""
+    if value is None or n < monitor.min_samples or monitor.thresholds is None:
+        return Condition.NO_DATA
+    sign = -1.0 if monitor.signal in _FALL_IS_WORSE else 1.0
+    if sign * value >= sign * monitor.thresholds.set:
+        return Condition.BREACH
+    return Condition.CLEAR if sign * value < sign * monitor.thresholds.clear_level else Condition.BETWEEN
+
+
+_FALL_IS_WORSE: Final = frozenset(
+    {
+        Signal.ACCURACY, Signal.RECALL, Signal.PRECISION, Signal.F1, Signal.AUC, Signal.LABEL_COVERAGE, Signal.VOLUME,
+    }
+)  # fmt: skip

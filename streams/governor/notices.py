@@ -1,0 +1,69 @@
+"""Alerts that the governor itself raises: a rollback that did not help, and a model that wants retraining."""
+
+from __future__ import annotations
+
+from schemas.alerts import Alert, AlertEvidence, AlertStatus, Explanation, Lineage, Window
+from schemas.evidence import RollbackEvidence
+from schemas.identifiers import digest, stable_id
+from schemas.rollbacks import RollbackCommand
+
+OWN_LABEL = {"owner_stage": "governor"}
+"""Marks the governor's own alerts, which it does not read back."""
+
+
+def ineffective_alert(evidence: RollbackEvidence, command: RollbackCommand) -> Alert:
+    """A page: the rollback was executed, and the metric has not come back."""
+    return _alert(
+        evidence,
+        name="RollbackIneffective",
+        severity="page",
+        summary=f"{evidence.model_name}: the rollback to {command.to_version} did not help",
+        description=(
+            f"{command.rollback_id} succeeded, but within {command.verification.within_seconds:.0f} s of event time "
+            f"{evidence.signal} did not return below {command.reason.summary.partition('against at most ')[2]}"
+        ),
+    )
+
+
+def retrain_alert(evidence: RollbackEvidence, reason: str) -> Alert:
+    """A ticket: a rollback cannot cure this; retraining may."""
+    return _alert(
+        evidence,
+        name="RetrainRequested",
+        severity="ticket",
+        summary=f"{evidence.model_name} {evidence.model_version}: no rollback ({reason}); retraining is asked for",
+        description=(
+            f"{evidence.signal} is {evidence.n_bad} of {evidence.n} since {evidence.deployed_at.isoformat()}; data "
+            f"from there to {evidence.as_of.isoformat()} shows the world as it is now"
+        ),
+    )
+
+
+def _alert(evidence: RollbackEvidence, *, name: str, severity: str, summary: str, description: str) -> Alert:
+    labels = {
+        "alertname": name,
+        "severity": severity,
+        "environment": evidence.environment,
+        "model_name": evidence.model_name,
+        "model_version": evidence.model_version,
+        **OWN_LABEL,
+    }
+    return Alert(
+        alert_id=stable_id("alert", name, evidence.deployment_id),
+        fingerprint=digest(labels)[:16],
+        sequence=1,
+        status=AlertStatus.FIRING,
+        starts_at=evidence.as_of,
+        updated_at=evidence.as_of,
+        labels=labels,
+        annotations={"summary": summary, "description": description},
+        evidence=AlertEvidence(
+            detector="rollback_evidence",
+            statistic=evidence.e_value,
+            threshold=evidence.threshold,
+            e_value=evidence.e_value,
+            window=Window(start=evidence.deployed_at, end=evidence.as_of, n=evidence.n),
+        ),
+        explanation=Explanation(),
+        lineage=Lineage(deployment_id=evidence.deployment_id),
+    )

@@ -1,0 +1,164 @@
+"""Responders: the subscribers that are configured, as one service of a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import mode
+import structlog
+from pydantic import ValidationError
+
+from schemas import topics
+from schemas.alerts import Alert
+from schemas.base import from_milliseconds
+from schemas.rollbacks import RollbackCommand
+from streams import telemetry
+from streams.engine import dead_letters
+from streams.engine.follower import Follower
+from streams.engine.processor import DeadLetter, Record
+from streams.engine.publisher import Publisher
+from streams.engine.topics import TopicNames
+from streams.responders import alertmanager, webhook
+from streams.responders.alert_book import AlertBook
+from streams.responders.alertmanager import AlertmanagerPoster
+from streams.responders.webhook import Webhook
+from streams.settings import ResponderSettings, Settings, StageName
+
+log = structlog.get_logger(__name__)
+
+Now = Callable[[], datetime]
+_UTC_NOW: Final[Now] = lambda: datetime.now(UTC)  # noqa: E731 - a value that callers replace
+
+
+class AlertResponder(mode.Service):
+    """Follows `ml.alerts.v1` and keeps an Alertmanager in line with it."""
+
+    def __init__(self, settings: Settings, names: TopicNames, url: str, now: Now) -> None:
+        super().__init__()
+        chosen: ResponderSettings = settings.responders
+        self._book = AlertBook()
+        self._poster = AlertmanagerPoster(
+            url,
+            self._book,
+            interval=timedelta(seconds=chosen.alertmanager_interval_seconds),
+            timeout_seconds=chosen.timeout_seconds,
+            now=now,
+        )
+        self._follower = Follower(settings, names, topics=[topics.ALERTS.name], on_record=self._fold)
+
+    def _fold(self, topic: str, record: Record) -> None:
+        alert = _read(Alert, topic, record, alertmanager.NAME)
+        if alert is not None and self._book.apply(alert, from_milliseconds(record.timestamp)):
+            self._poster.changed()
+
+    async def on_start(self) -> None:
+        """Read what is in force before the first post."""
+        await self._follower.start()
+        await self._follower.caught_up()
+
+    async def on_stop(self) -> None:
+        """Stop following; Alertmanager forgets what is not re-asserted."""
+        await self._follower.stop()
+
+    @mode.Service.task
+    async def _watch(self) -> None:
+        await self._follower.wait()
+
+    @mode.Service.task
+    async def _post(self) -> None:
+        await self._poster.run()
+
+
+class WebhookResponder(mode.Service):
+    """Follows `ml.rollbacks.v1` and delivers commands to a webhook."""
+
+    def __init__(self, settings: Settings, names: TopicNames, url: str, secret: str, now: Now) -> None:
+        super().__init__()
+        self._names = names
+        self._publisher = Publisher(settings, names)
+        self._webhook = Webhook(
+            url,
+            secret,
+            attempts=settings.responders.attempts,
+            timeout_seconds=settings.responders.timeout_seconds,
+            dead_letter=self._dead_letter,
+            now=now,
+        )
+        self._follower = Follower(settings, names, topics=[topics.ROLLBACKS.name], on_record=self._fold)
+
+    def _fold(self, topic: str, record: Record) -> None:
+        command = _read(RollbackCommand, topic, record, webhook.NAME)
+        if command is not None:
+            self._webhook.apply(command, record)
+
+    async def _dead_letter(self, letter: DeadLetter) -> None:
+        await self._publisher.publish(dead_letters.to_output(letter, stage=StageName.RESPONDERS, names=self._names))
+        telemetry.DEAD_LETTERS.labels(stage=StageName.RESPONDERS.value, reason=letter.reason).inc()
+
+    async def on_start(self) -> None:
+        """Read which commands are open before the first delivery."""
+        await self._publisher.start()
+        await self._follower.start()
+        await self._follower.caught_up()
+        self._webhook.is_live = True
+
+    async def on_stop(self) -> None:
+        """Stop following; what is open is delivered at the next start."""
+        await self._follower.stop()
+        await self._publisher.stop()
+
+    @mode.Service.task
+    async def _watch(self) -> None:
+        await self._follower.wait()
+
+    @mode.Service.task
+    async def _deliver(self) -> None:
+        await self._webhook.run()
+
+
+class Responders(mode.Service):
+    """Runs the responders that have an address in the settings; with none it idles, and says so once.
+
+    Each has its own reader, so a slow or dead receiver holds up neither the stages nor the other responders.
+
+    Parameters
+    ----------
+    settings
+        `responders` says which; addresses are checked here.
+    names
+        Where the topics are.
+    now
+        Wall clock, aware.
+    """
+
+    def __init__(self, *, settings: Settings, names: TopicNames, now: Now = _UTC_NOW) -> None:
+        super().__init__()
+        chosen = settings.responders
+        self.responders: list[mode.Service] = []
+        if chosen.alertmanager_url is not None:
+            self.responders.append(AlertResponder(settings, names, chosen.alertmanager_url, now))
+        if chosen.webhook_url is not None and chosen.webhook_secret is not None:
+            secret = chosen.webhook_secret.get_secret_value()
+            self.responders.append(WebhookResponder(settings, names, chosen.webhook_url, secret, now))
+
+    def on_init_dependencies(self) -> list[mode.Service]:
+        """Return the children."""
+        return self.responders
+
+    async def on_start(self) -> None:
+        """Say what runs."""
+        log.info("responders_started", responders=[type(each).__name__ for each in self.responders])
+
+
+def _read(kind: Any, topic: str, record: Record, responder: str) -> Any:
+    """Read a record's value; None, said and counted, where it is not what the topic carries."""
+    if record.value is None:
+        return None
+    try:
+        return kind.model_validate_json(record.value)
+    except ValidationError as error:
+        log.warning("record_unreadable", topic=topic, offset=record.offset, error=str(error))
+        telemetry.RESPONSES.labels(responder=responder, outcome="unreadable").inc()
+        return None
