@@ -155,9 +155,7 @@ def _simulator(inputs: _Inputs, wire: Wire, worker: Worker, view: View) -> Simul
     )
 
 
-def _finish(
-    simulator: Simulator, settings: Settings, view: View, *, started: float, stream_seconds: float
-) -> bool:
+def _finish(simulator: Simulator, settings: Settings, view: View, *, started: float, stream_seconds: float) -> bool:
     options, journal, totals = simulator.options, simulator.journal, simulator.totals
     checks = [
         *account.accounting(totals, simulator.sent),

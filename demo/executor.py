@@ -70,9 +70,7 @@ class Executor:
             return f"generation is {command.generation}: the registry is at {alias.generation}"
         return ""
 
-    def _status(
-        self, command: RollbackCommand, state: RollbackState, now: datetime, message: str
-    ) -> RollbackStatus:
+    def _status(self, command: RollbackCommand, state: RollbackState, now: datetime, message: str) -> RollbackStatus:
         self._done[command.idempotency_key] = state
         return RollbackStatus(
             rollback_id=command.rollback_id,

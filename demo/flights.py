@@ -114,9 +114,7 @@ def _zones(airports: pd.DataFrame) -> dict[str, str]:
     return {**dict(zip(airports.faa, airports.tzone, strict=True)), **_MISSING_ZONES}
 
 
-def _arrivals(
-    table: pd.DataFrame, departure_ms: NDArray[np.int64], zones: dict[str, str]
-) -> NDArray[np.int64]:
+def _arrivals(table: pd.DataFrame, departure_ms: NDArray[np.int64], zones: dict[str, str]) -> NDArray[np.int64]:
     """Arrivals in UTC: the local clock at the destination, on the day that fits the time in the air.
 
     `arr_time` names no day and may be past midnight; departure, air time and a usual time on the taxiways say which.

@@ -40,7 +40,7 @@ class Registry:
     def __init__(self, *, reference_id: str, dataset_version: str) -> None:
         self._common = {"reference_id": reference_id, "dataset_version": dataset_version}
         self._alias: Alias | None = None
-        self._active: dict[str, DeploymentEvent] = {}
+        self._champion: DeploymentEvent | None = None
 
     @property
     def alias(self) -> Alias:
@@ -51,20 +51,22 @@ class Registry:
         return self._alias
 
     def deploy(self, version: str, at: datetime, *, cause: str, holdback: float = 0.0) -> list[DeploymentEvent]:
-        """Point the alias at a version, and keep a share on the one that served before."""
-        before = self._alias
+        """Point the alias at a version, and keep a share on the one that served before.
+
+        A deployment for all of the traffic supersedes what came before it, so that nothing has to be retired.
+        """
+        before, previous = self._alias, self._champion
         generation = 1 if before is None else before.generation + 1
-        kept = before.version if before is not None and holdback else None
+        kept = previous if holdback else None
         self._alias = Alias(
             version=version,
             generation=generation,
             deployed_at=at,
             cause=cause,
-            holdback_version=kept,
+            holdback_version=None if kept is None else kept.model_version,
             traffic_ratio=1.0 - holdback,
         )
-        events = [self._step_down(each, kept, holdback) for each in self._active.values()]
-        new = DeploymentEvent(
+        self._champion = DeploymentEvent(
             deployment_id=f"{MODEL_NAME}-{generation}-{version}",
             model_name=MODEL_NAME,
             model_version=version,
@@ -75,14 +77,9 @@ class Registry:
             artifact_uri=f"models:/{MODEL_NAME}/{version}",
             **self._common,
         )
-        self._active = {each.deployment_id: each for each in [*events, new] if each.state == "active"}
-        return [*events, new]
-
-    @staticmethod
-    def _step_down(event: DeploymentEvent, kept: str | None, holdback: float) -> DeploymentEvent:
-        if event.model_version == kept:
-            return event.model_copy(update={"traffic_ratio": holdback})
-        return event.model_copy(update={"state": "retired", "traffic_ratio": 0.0})
+        if kept is None:
+            return [self._champion]
+        return [kept.model_copy(update={"traffic_ratio": holdback}), self._champion]
 
     def versions_for(self, draws: NDArray[np.float64]) -> list[str]:
         """Which version answers each request; `draws` are uniform in [0, 1), one per request."""

@@ -63,7 +63,9 @@ def _first_alert(simulator: Simulator) -> AlertStory | None:
 def _steps(simulator: Simulator) -> list[dict[str, str]]:
     """What happened to the rollback, in the order in which the demo saw it."""
     journal = simulator.journal
-    rows = [(moment, f"governor: {command.state.value}", command.reason.summary) for command, moment in journal.commands]
+    rows = [
+        (moment, f"governor: {command.state.value}", command.reason.summary) for command, moment in journal.commands
+    ]
     rows += [(moment, f"executor: {status.state.value}", status.message) for status, moment in journal.statuses]
     deployed = simulator.deployed
     if deployed is not None:

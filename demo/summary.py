@@ -87,7 +87,8 @@ def _rollback(journal: Journal, sent: Sent) -> dict[str, Any]:
             "final_state": None, "n_bad_predictions": 0, "steps": [],
         }  # fmt: skip
     command = ordered[0][0]
-    mine = [(each, moment) for each, moment in journal.commands if each.rollback_id == command.rollback_id]
+    mine = [each for each, _ in journal.commands if each.rollback_id == command.rollback_id]
+    mine = [each for each in mine if each.state is not RollbackState.REFUSED]
     succeeded = journal.first_status(RollbackState.SUCCEEDED)
     closed = journal.first(*_FINAL_ORDER)
     return {
@@ -97,9 +98,9 @@ def _rollback(journal: Journal, sent: Sent) -> dict[str, Any]:
         "to_version": command.to_version,
         "succeeded_at": _iso(succeeded[0].reported_at if succeeded else None),
         "verified_at": _iso(closed[0].decided_at if closed else None),
-        "final_state": mine[-1][0].state.value,
+        "final_state": mine[-1].state.value,
         "n_bad_predictions": sent.n_served_by_new_version,
-        "steps": list(dict.fromkeys(each.state.value for each, _ in mine)),
+        "steps": list(dict.fromkeys(each.state.value for each in mine)),
         "summary": command.reason.summary,
     }
 

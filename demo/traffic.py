@@ -25,7 +25,8 @@ LABEL_SOURCE: Final = "arrivals"
 _LATENCY_SECONDS: Final = 0.020
 _LATENCY_SPREAD: Final = 0.45
 _COST_USD: Final = 4e-5
-_CLASS: Final = ("on_time", "late")
+_ON_TIME: Final = "on_time"
+_LATE: Final = "late"
 _encode = msgspec.json.Encoder().encode
 
 
@@ -59,8 +60,10 @@ class Traffic:
         numeric = {GOOD_VERSION: flights.numeric, NEW_VERSION: as_hours(flights.numeric) if skewed else flights.numeric}
         self._numeric = {name: np.round(sent, 6).tolist() for name, sent in numeric.items()}
         self._scores = {GOOD_VERSION: scores.minutes, NEW_VERSION: scores.hours if skewed else scores.minutes}
-        self._answers = {name: np.where(each >= DECISION, *_CLASS[::-1]).tolist() for name, each in self._scores.items()}
-        self._truth = np.where(flights.is_late, *_CLASS[::-1]).tolist()
+        self._answers = {
+            name: np.where(each >= DECISION, _LATE, _ON_TIME).tolist() for name, each in self._scores.items()
+        }
+        self._truth = np.where(flights.is_late, _LATE, _ON_TIME).tolist()
         self._score_lists = {name: np.round(each, 6).tolist() for name, each in self._scores.items()}
         self._categories = list(zip(*(getattr(flights, name).tolist() for name in CATEGORICAL), strict=True))
         labelled = np.flatnonzero(flights.has_label)

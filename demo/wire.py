@@ -51,8 +51,9 @@ class Wire:
     def make(cls, settings: Settings, alive: Callable[[], None]) -> Wire:
         """Make the clients; nothing is connected yet."""
         names = TopicNames(settings)
-        reader = TopicReader(settings, names, DECISIONS)
-        return cls(settings, names, Publisher(settings, names), LagReader(settings, names), reader, alive)
+        lag = LagReader(settings, names)
+        reader = TopicReader(settings, names, DECISIONS, lag)
+        return cls(settings, names, Publisher(settings, names), lag, reader, alive)
 
     async def __aenter__(self) -> Self:
         await self.publisher.start()
@@ -79,7 +80,7 @@ class Wire:
 
     async def close_books(self, final: Iterable[Output], *, not_before_ms: int, keys: Sequence[str]) -> dict[str, int]:
         """Send the final watermarks, and read the totals of every source partition after them."""
-        profiles = TopicReader(self.settings, self.names, [topics.PROFILES.name])
+        profiles = TopicReader(self.settings, self.names, [topics.PROFILES.name], self.lag)
         await profiles.start(at_end=True)
         try:
             await self.send(final)

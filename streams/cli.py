@@ -307,7 +307,7 @@ def redrive(
 ) -> None:
     """Put dead letters back where they came from, once what was wrong has been mended."""
     from streams.commands.dead_letters import Selection  # noqa: PLC0415
-    from streams.commands.dead_letters import redrive as body
+    from streams.commands.dead_letters import redrive as body  # noqa: PLC0415
 
     selection = Selection(reason=reason, topic=from_topic, at=at)
     _run(body(load_settings(), selection, everything=everything, dry_run=dry_run))

@@ -12,7 +12,7 @@ from schemas.alerts import Alert
 from schemas.base import from_milliseconds
 from schemas.incidents import Incident
 from streams.commands import broker
-from streams.commands.console import Column, cell, json_line, show
+from streams.commands.console import Column, cell, json_line, show, utc_now
 from streams.engine.processor import Record
 from streams.responders.alert_book import AlertBook
 from streams.settings import Settings
@@ -56,7 +56,7 @@ async def list_alerts(
             book.apply(alert, from_milliseconds(record.timestamp))
 
     await broker.scan(settings, [topics.ALERTS], take)
-    booked = book.all() if ended else book.in_force()
+    booked = book.all() if ended else book.in_force(utc_now())
     rows = [each.alert for each in booked if is_wanted(each.alert, model=model, severity=severity)]
     show(rows, _COLUMNS, as_json=as_json, empty="No alert is in force.")
 

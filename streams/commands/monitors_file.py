@@ -58,7 +58,8 @@ def parse_monitors_file(text: str, *, name: str) -> MonitorsFile:
         try:
             return MonitorsFile.model_validate({} if content is None else content)
         except ValidationError as error:
-            problems = [f"{name}:{_problem(root, each)}" for each in error.errors(include_url=False)]
+            found = sorted(error.errors(include_url=False), key=lambda each: _line(root, each["loc"]))
+            problems = [f"{name}:{_problem(root, each)}" for each in found]
     raise UsageError("\n".join(problems))
 
 
@@ -84,7 +85,7 @@ def _problem(root: yaml.Node | None, error: ErrorDetails) -> str:
         return f"{line}: {path} is missing: expected a value"
     if error["type"] == "extra_forbidden":
         known = _known_keys(location[:-1])
-        close = difflib.get_close_matches(str(location[-1]), known, n=1)
+        close = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.75)
         hint = f"; did you mean {close[0]}?" if close else ""
         return f"{line}: {path} is no known key: expected one of {', '.join(known)}{hint}"
     message = error["msg"].removeprefix("Value error, ").replace("Input should be", "expected")

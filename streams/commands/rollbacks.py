@@ -82,6 +82,9 @@ def intervention(
     if command.state is not RollbackState.REQUESTED:
         msg = f"rollback {rollback_id!r} is {command.state}: expected {RollbackState.REQUESTED}, to {kind} it"
         raise CommandError(msg)
+    if command.mode == "dry_run":
+        msg = f"rollback {rollback_id!r} is a dry run: expected one that would be executed"
+        raise CommandError(msg)
     if not actor.strip():
         msg = "--actor is empty: expected who says so"
         raise UsageError(msg)

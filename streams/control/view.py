@@ -147,6 +147,16 @@ class ControlView:
             self._plan_cache[key, cell_ms] = cached
         return cached
 
+    def plans(self, key: str) -> list[Plan]:
+        """Every plan that is in force for some cell: what a decoder must be ready for."""
+        of_any = model_key(split_model_key(key)[0], ANY_MODEL)
+        dated: list[_Dated] = [*self._specs.get(key, self._specs.get(of_any, [])), *self._references.get(key, [])]
+        for owner in (of_any, key):
+            dated += [monitor for history in self._monitors.get(owner, {}).values() for monitor in history]
+        starts = sorted({int(_start(item)) for item in dated if item.effective_from is not None})
+        cells = [starts[0] - 1, *starts] if starts else [0]
+        return list({plan.plan_id: plan for plan in (self.plan(key, cell) for cell in cells)}.values())
+
     def plan_by_id(self, plan_id: str) -> Plan | None:
         """A plan that is or was in force; None where this view never saw it."""
         return self._plans.get(plan_id)

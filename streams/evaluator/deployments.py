@@ -107,7 +107,7 @@ def _observe_deployment(
     counts: dict[str, CellCount],
     cell_ms: int,
 ) -> None:
-    state = _state_of(model, newest, deployments)
+    state = _state_of(model, newest, deployments, cell_ms)
     if state is None or cell_ms + milliseconds(model.spec().cell) <= state.deployed_ms:
         return
     own = counts.get(newest.model_version)
@@ -122,7 +122,7 @@ def _observe_deployment(
 
 
 def _state_of(
-    model: ModelEvaluator, newest: DeploymentEvent, deployments: list[DeploymentEvent]
+    model: ModelEvaluator, newest: DeploymentEvent, deployments: list[DeploymentEvent], cell_ms: int
 ) -> DeploymentState | None:
     """The evidence of a deployment; begun with its first matured cell."""
     known = model.state.deployments.get(newest.deployment_id)
@@ -136,11 +136,26 @@ def _state_of(
         before,
         spec=model.spec(),
         history=model.state.history.get(before.model_version, []),
-        default_inflation=None,
+        inflation=_reference_inflation(model, cell_ms),
     )
     if begun is not None:
         model.state.deployments[newest.deployment_id] = begun
     return begun
+
+
+def _reference_inflation(model: ModelEvaluator, cell_ms: int) -> float | None:
+    """How much the evidence's signal varies on the reference; None where there is none that says."""
+    signal = _signal(model)
+    plan = model.control.plan(model.key, cell_ms)
+    view = model.derived.view(model.key, plan, cell_ms)
+    if signal is None or view is None or not view.has_counts:
+        return None
+    monitor = Monitor.model_construct(signal=signal, monitor_id=signal.value)
+    first_slot = None
+    if signal in QUANTILE_SIGNALS:
+        section, bins, q = QUANTILE_SIGNALS[signal]
+        first_slot = view.first_slot_above(section, bins, q, "__all__")
+    return view.rate_inflation(signal.value, partial(rate_pair, signal, monitor=monitor, first_slot=first_slot))
 
 
 def _observe_recovery(model: ModelEvaluator, newest: DeploymentEvent, counts: dict[str, CellCount]) -> None:

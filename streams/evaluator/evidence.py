@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from detectors.baseline import clopper_pearson_lower, estimate_baseline
+from detectors.baseline import clopper_pearson_lower, clopper_pearson_upper, variance_inflation
 from detectors.bounded_mean import BoundedMean
 from detectors.sequential import EProcess
 from schemas.base import from_milliseconds, milliseconds
@@ -44,7 +44,7 @@ def begin(
     *,
     spec: ModelSpec,
     history: Sequence[CellRecord],
-    default_inflation: float | None,
+    inflation: float | None,
 ) -> DeploymentState | None:
     """Start the evidence of a deployment; None where the previous version's past is too short to hold it against.
 
@@ -56,8 +56,8 @@ def begin(
         For the policy.
     history
         The previous version's matured cells.
-    default_inflation
-        Variance inflation of the signal on the reference, for a past of fewer than 40 cells.
+    inflation
+        Variance inflation of the signal on the reference; None estimates it on the past itself.
     """
     policy = spec.rollback
     deployed = milliseconds(deployment.deployed_at)
@@ -65,17 +65,15 @@ def begin(
     bad, of = np.array([c.n_bad for c in past]), np.array([c.n for c in past])
     if of.sum() < policy.min_samples:
         return None
-    try:
-        baseline = estimate_baseline(
-            bad,
-            of,
-            level=BASELINE_LEVEL,
-            default_inflation=default_inflation,
-            cells_per_cycle=max(1, timedelta(days=1) // spec.cell),
-        )
-    except ValueError:
-        return None  # fewer than 40 cells, and no reference that knows how they vary
-    m0 = baseline.upper + policy.harm_tolerance
+    v = inflation
+    if v is None:
+        estimated = variance_inflation(bad, of, cells_per_cycle=max(1, timedelta(days=1) // spec.cell))
+        if estimated is None:
+            return None  # fewer than 40 cells, and no reference that knows how they vary
+        v = estimated.ratio
+    worth = float(of.sum()) / v
+    upper = clopper_pearson_upper(float(bad.sum()) / v, worth, BASELINE_LEVEL)
+    m0 = upper + policy.harm_tolerance
     if m0 >= 1:
         return None
     return DeploymentState(
@@ -87,10 +85,10 @@ def begin(
         previous_deployment_id=previous.deployment_id,
         signal=policy.evidence,
         m0=m0,
-        previous_upper=baseline.upper,
+        previous_upper=upper,
         previous_n=int(of.sum()),
         previous_n_bad=int(bad.sum()),
-        inflation=baseline.inflation,
+        inflation=v,
     )
 
 

@@ -19,10 +19,11 @@ from detectors.baseline import (
     distribution_inflation,
     variance_inflation,
 )
-from detectors.scores import BASELINE_ERROR
 from detectors.distribution import shrink
 from detectors.divergences import NullQuantiles, simulate_null
+from detectors.scores import BASELINE_ERROR
 from schemas.base import milliseconds
+from schemas.identifiers import ALL_SEGMENT
 from schemas.references import Reference
 from streams.control.calendar import cell_of_week
 from streams.control.layout import Layout
@@ -121,15 +122,20 @@ class ReferenceView:
             k, of = float(n1[here].sum()), float(n[here].sum())
             mean = (k + KAPPA * mean) / (of + KAPPA)
             size = of + KAPPA
-        worth = size / inflation.upper
+        worth = size / inflation.ratio
         return Baseline(
             mean=mean,
             n=size,
             n_effective=worth,
             upper=clopper_pearson_upper(mean * worth, worth, level),
             lower=clopper_pearson_lower(mean * worth, worth, level),
-            inflation=inflation.upper,
+            inflation=inflation.ratio,
         )
+
+    def rate_inflation(self, name: str, pair: Callable[[Counted], Pair]) -> float | None:
+        """How much a rate over all events varies beyond independent ones; None as in `rate`."""
+        baseline = self.rate(("inflation", name), ALL_SEGMENT, pair, n_series=1, context=None)
+        return None if baseline is None else baseline.inflation
 
     def distribution(
         self, section: str, segment: str, n_ranked: int, *, ordered: bool, context: int | None
@@ -165,10 +171,10 @@ class ReferenceView:
             self._kept[null_name] = simulate_null(whole, _NULL_SEED)
         null = self._kept.get(null_name)
         if context is None:
-            return Distribution(whole / whole.sum(), float(whole.sum()) / inflation.upper, inflation.upper, null)
+            return Distribution(whole / whole.sum(), float(whole.sum()) / inflation.ratio, inflation.ratio, null)
         here = table[np.array(self._contexts) == context].sum(axis=0)
-        worth = (float(here.sum()) + KAPPA) / inflation.upper
-        return Distribution(shrink(here, whole, KAPPA), worth, inflation.upper, null)
+        worth = (float(here.sum()) + KAPPA) / inflation.ratio
+        return Distribution(shrink(here, whole, KAPPA), worth, inflation.ratio, null)
 
     def _inflation(
         self, estimate: Callable[[NDArray[np.int64] | None], Inflation | None], context: int | None

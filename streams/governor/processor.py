@@ -136,8 +136,8 @@ def _changes(before: Books, after: Books) -> list[Change]:
 
 
 def _differences(prefix: str, before: dict[str, S], after: dict[str, S]) -> list[Change]:
-    gone = [Change(key=prefix + key, value=None) for key in sorted(before.keys() - after.keys())]
-    moved = [
+    gone: list[Change] = [Change(key=prefix + key, value=None) for key in sorted(before.keys() - after.keys())]
+    moved: list[Change] = [
         Change(key=prefix + key, value=msgspec.msgpack.encode(value))
         for key, value in after.items()
         if before.get(key) != value

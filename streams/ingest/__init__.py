@@ -1,0 +1,1 @@
+"""Bytes and headers in, columns or dead letters out."""

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from schemas.alerts import Alert, AlertStatus
+
+LEASE: Final = timedelta(days=3)
+"""How long an alert without `expires_at` stands that nobody says again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,14 +32,18 @@ class BookedAlert:
     changed_at: datetime
 
     @property
-    def is_firing(self) -> bool:
-        """Whether somebody has to be told: `no_data` does not end what was firing, since silence is no recovery."""
-        return self.has_fired and self.alert.status is not AlertStatus.RESOLVED
+    def expires_at(self) -> datetime:
+        """Wall clock at which it ends unless it is said again: the alert's own lease, counted from its append time."""
+        lease = LEASE if self.alert.expires_at is None else self.alert.expires_at - self.alert.updated_at
+        return self.changed_at + lease
 
-    @property
-    def is_in_force(self) -> bool:
-        """Whether it has not ended: pending, firing, or firing without data."""
-        return self.alert.status is not AlertStatus.RESOLVED
+    def is_in_force(self, now: datetime) -> bool:
+        """Whether it has neither ended nor expired: pending, firing, or firing without data."""
+        return self.alert.status is not AlertStatus.RESOLVED and now < self.expires_at
+
+    def is_firing(self, now: datetime) -> bool:
+        """Whether somebody has to be told: `no_data` does not end what was firing, since silence is no recovery."""
+        return self.has_fired and self.is_in_force(now)
 
 
 class AlertBook:
@@ -58,20 +66,20 @@ class AlertBook:
         self._alerts[alert.fingerprint] = BookedAlert(alert=alert, has_fired=has_fired, changed_at=at)
         return True
 
-    def in_force(self) -> list[BookedAlert]:
-        """Alerts that have not ended, by the time they began."""
-        return self._sorted(booked for booked in self._alerts.values() if booked.is_in_force)
+    def in_force(self, now: datetime) -> list[BookedAlert]:
+        """Alerts that have not ended at a wall-clock time, by the time they began."""
+        return self._sorted(booked for booked in self._alerts.values() if booked.is_in_force(now))
 
     def all(self) -> list[BookedAlert]:
         """Everything that is held, by the time it began."""
         return self._sorted(self._alerts.values())
 
     def forget_ended(self, *, before: datetime) -> None:
-        """Drop alerts whose end was appended before a wall-clock time, so that the book stays small."""
+        """Drop alerts that ended or expired before a wall-clock time, so that the book stays small."""
         self._alerts = {
             fingerprint: booked
             for fingerprint, booked in self._alerts.items()
-            if booked.is_in_force or booked.changed_at >= before
+            if booked.is_in_force(before) or booked.changed_at >= before
         }
 
     @staticmethod

@@ -57,10 +57,10 @@ def payload(alerts: Sequence[BookedAlert], now: datetime, interval: timedelta) -
     hold = HOLD_INTERVALS * interval
     posted = []
     for booked in alerts:
-        if booked.is_firing:
+        if booked.is_firing(now):
             posted.append(_postable(booked.alert, now, now + hold))
-        elif booked.has_fired and booked.changed_at >= now - hold:
-            posted.append(_postable(booked.alert, now, booked.alert.ends_at or booked.alert.updated_at))
+        elif booked.has_fired and booked.alert.ends_at is not None and booked.changed_at >= now - hold:
+            posted.append(_postable(booked.alert, now, booked.alert.ends_at))
     return posted
 
 

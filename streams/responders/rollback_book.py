@@ -32,6 +32,8 @@ class BookedRollback:
     """One command for each state entered, oldest first."""
     answers: dict[str, RollbackStatus] = field(default_factory=dict)
     """The newest answer for each idempotency key, that is, for each attempt."""
+    refusals: list[RollbackCommand] = field(default_factory=list)
+    """What the policy refused for the same deployment after there was a command; it takes nothing back."""
 
     @property
     def answer(self) -> RollbackStatus | None:
@@ -58,6 +60,10 @@ class RollbackBook:
             answers = {} if early is None else {command.idempotency_key: early}
             self._rollbacks[command.rollback_id] = BookedRollback(command, [command], answers)
             return True
+        if command.state is RollbackState.REFUSED and held.command.state is not RollbackState.REFUSED:
+            if command not in held.refusals:
+                held.refusals.append(command)
+            return False
         if _is_older(command, held.command):
             return False
         held.command = command
@@ -92,6 +98,8 @@ class RollbackBook:
 
 def _is_older(command: RollbackCommand, held: RollbackCommand) -> bool:
     """Whether a record says nothing beyond the one that is held."""
+    if held.state is RollbackState.REFUSED:
+        return command.state is RollbackState.REFUSED and command.decided_at <= held.decided_at
     if command.attempt != held.attempt:
         return command.attempt < held.attempt
     return _RANKS[command.state] <= _RANKS[held.state]

@@ -151,7 +151,7 @@ class Webhook:
 
     def apply(self, command: RollbackCommand, record: Record) -> None:
         """Fold a command; the newest state of a rollback is what will be delivered, an older one is dropped."""
-        if not self._book.apply_command(command):
+        if not self._book.apply_command(command) or command.state is RollbackState.REFUSED:
             return
         self._open.pop(command.rollback_id, None)
         if command.mode != "dry_run" and command.state in (ACTED_ON | INFORMED_OF if self.is_live else ACTED_ON):

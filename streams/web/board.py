@@ -101,11 +101,11 @@ class Board:
                 place: kept for place, kept in of_model.items() if place[0] != oldest
             }
 
-    def model_keys(self) -> set[str]:
-        """Return the models (`environment/model`) that anything was decided about."""
+    def model_keys(self, now: datetime) -> set[str]:
+        """Return the models (`environment/model`) that anything was decided about, at a wall-clock time."""
         alerts = {
             model_key(labels.get("environment", ""), labels["model_name"])
-            for labels in (booked.alert.labels for booked in self.alerts.in_force())
+            for labels in (booked.alert.labels for booked in self.alerts.in_force(now))
             if "model_name" in labels
         }
         rollbacks = {

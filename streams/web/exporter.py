@@ -105,12 +105,14 @@ class Exporter:
         if alert.status is not alert.previous_status:
             severity = alert.labels.get("severity", "")
             telemetry.ALERT_EVENTS.labels(*model, severity, alert.status.value).inc()
-        self._own(stage, partition, model)
-        self._export_alerts_in_force(model)
+        if stage is StageName.EVALUATOR:
+            self._own(stage, partition, model)
+        if model in self._alert_labels:  # the governor's own alerts count where their model is ours
+            self._export_alerts_in_force(model)
 
     def _export_alerts_in_force(self, model: Model) -> None:
         counts: Counter[tuple[str, str]] = Counter()
-        for booked in self.board.alerts.in_force():
+        for booked in self.board.alerts.in_force(self.now()):
             labels = booked.alert.labels
             if (labels.get("environment", ""), labels.get("model_name", "")) == model:
                 counts[labels.get("severity", ""), booked.alert.status.value] += 1

@@ -45,16 +45,17 @@ class ModelPage:
 def render(exporter: Exporter, control: ControlView) -> str:
     """Return the page as it is now."""
     board = exporter.board
-    keys = sorted({*control.model_keys(), *board.model_keys()})
-    in_force = board.alerts.in_force()
+    now = exporter.now()
+    keys = sorted({*control.model_keys(), *board.model_keys(now)})
+    in_force = board.alerts.in_force(now)
     rollbacks = board.rollbacks.all()
     incidents = sorted(board.incidents.values(), key=lambda each: each.updated_at, reverse=True)
     return _template().render(
-        now=exporter.now(),
+        now=now,
         models=[_model_page(key, exporter, control) for key in keys],
-        alerts=sorted(in_force, key=_urgency),
+        alerts=sorted(in_force, key=lambda booked: _urgency(booked, now)),
         rollbacks=rollbacks[: -_SHOWN - 1 : -1],
-        n_open_rollbacks=sum(booked.command.state in _OPEN for booked in rollbacks),
+        n_open_rollbacks=sum(_is_open(booked) for booked in rollbacks),
         incidents=_open_first(incidents)[:_SHOWN],
         rejected=control.rejected[: -_SHOWN - 1 : -1],
     )
@@ -76,14 +77,18 @@ def _model_page(key: str, exporter: Exporter, control: ControlView) -> ModelPage
         n_alerts=sum(
             (booked.alert.labels.get("environment"), booked.alert.labels.get("model_name"))
             == (spec.environment, spec.model_name)
-            for booked in board.alerts.in_force()
+            for booked in board.alerts.in_force(exporter.now())
         ),
     )
 
 
-def _urgency(booked: BookedAlert) -> tuple[bool, bool, datetime]:
+def _urgency(booked: BookedAlert, now: datetime) -> tuple[bool, bool, datetime]:
     """Pages before tickets, firing before pending, the oldest first."""
-    return (booked.alert.labels.get("severity") != "page", not booked.is_firing, booked.alert.starts_at)
+    return (booked.alert.labels.get("severity") != "page", not booked.is_firing(now), booked.alert.starts_at)
+
+
+def _is_open(booked: BookedRollback) -> bool:
+    return booked.command.state in _OPEN and booked.command.mode != "dry_run"
 
 
 def _open_first(incidents: list[Incident]) -> list[Incident]:

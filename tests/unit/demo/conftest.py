@@ -31,7 +31,9 @@ def scores(flights: Flights) -> ServedScores:
 
 @pytest.fixture
 def make_simulator(flights: Flights, scores: ServedScores) -> Callable[..., tuple[Simulator, FakeWire]]:
-    def make(*, wire: FakeWire | None = None, said: list[str] | None = None, **changes: Any) -> tuple[Simulator, FakeWire]:
+    def make(
+        *, wire: FakeWire | None = None, said: list[str] | None = None, **changes: Any
+    ) -> tuple[Simulator, FakeWire]:
         options = Options(**{"start": date(2013, 5, 27), "until": date(2013, 6, 23), **changes})
         first, last = milliseconds(options.start_at), milliseconds(options.until_at)
         chosen = (flights.departure_ms >= first) & (flights.departure_ms < last)

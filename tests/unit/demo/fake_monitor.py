@@ -13,8 +13,8 @@ from demo.bad_input import BadRecord
 from schemas import topics
 from schemas.alerts import Alert, AlertEvidence, AlertSeries, AlertStatus, Window
 from schemas.base import from_milliseconds, milliseconds
-from schemas.metrics import SeriesVerdict, WindowMetrics
 from schemas.evidence import RollbackEvidence
+from schemas.metrics import SeriesVerdict, WindowMetrics
 from schemas.profiles import Totals
 from schemas.rollbacks import (
     Approval,

@@ -83,3 +83,12 @@ def test_with_a_key_only_signed_commands_are_obeyed(registry: Registry) -> None:
 def test_a_target_that_serves_already_is_a_noop(registry: Registry) -> None:
     command = make_command(NOW, to_version="v2")
     assert _states(Executor(registry).obey(command, NOW)) == [RollbackState.NOOP]
+
+
+def test_with_a_holdback_both_deployments_are_active(registry: Registry) -> None:
+    events = registry.deploy("v3", NOW, cause="release", holdback=0.25)
+    assert [(each.model_version, each.traffic_ratio, each.state) for each in events] == [
+        ("v2", 0.25, "active"),
+        ("v3", 0.75, "active"),
+    ]
+    assert registry.alias.holdback_version == "v2"

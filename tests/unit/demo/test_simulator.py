@@ -24,9 +24,7 @@ def _checks(simulator: Simulator) -> list[account.Check]:
     return [
         *account.accounting(simulator.totals, simulator.sent),
         account.dead_letter_check(simulator.totals, len(simulator.journal.dead_letters)),
-        *account.verdict(
-            simulator.options, simulator.journal, simulator.registry, simulator.spec, simulator.sent
-        ),
+        *account.verdict(simulator.options, simulator.journal, simulator.registry, simulator.spec, simulator.sent),
     ]
 
 

@@ -1,0 +1,61 @@
+# `make` alone lists the targets. Every target installs what it needs into .venv.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+BROKER ?= tansu
+SCENARIO ?= skew
+DEPLOY ?= 2013-06-10
+SEED ?= 7
+HOLDBACK ?= 0
+DEMO_FLAGS := --broker $(BROKER) --scenario $(SCENARIO) --deploy $(DEPLOY) --seed $(SEED) --holdback $(HOLDBACK)
+
+.PHONY: help demo serve test test-fast lint kafka bench schemas docs tools clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+	@echo
+	@echo "demo takes BROKER=tansu|kafka|host:port DEPLOY=<a Monday> SEED=n SCENARIO=skew|placebo HOLDBACK=.1"
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; PYTHON=$(PYTHON) is $$($(PYTHON) --version 2>&1)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[demo,bench,dev]'
+	@touch $(STAMP)
+
+demo: $(STAMP) ## a year of flights through a broker: drift, a broken version, alert, rollback, verified
+	$(BIN)/python -m demo $(DEMO_FLAGS)
+
+serve: $(STAMP) ## the demo, then the worker and its pages stay up
+	$(BIN)/python -m demo $(DEMO_FLAGS) --serve
+
+test: $(STAMP) tools ## all tests, on a real Apache Kafka too
+	$(BIN)/python -m pytest
+
+test-fast: $(STAMP) ## unit and property tests alone
+	$(BIN)/python -m pytest tests/unit tests/property
+
+lint: $(STAMP) ## format, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+kafka: $(STAMP) ## Apache Kafka on loopback in a folder of its own; Ctrl-C ends it
+	$(BIN)/python -m brokers.kafka
+
+bench: $(STAMP) ## events/s of the whole loop on Apache Kafka, beside the ceiling
+	$(BIN)/python -m benchmarks.pipeline
+
+schemas: $(STAMP) ## generate schemas/wire and docs/configuration.md from the code
+	$(BIN)/python -m schemas.generate
+	$(BIN)/plumbline config --markdown > docs/configuration.md
+
+tools: ## programs that some tests check files with: promtool, amtool, docker-compose, a JVM and Maven
+	@bash .ci/tools
+
+clean: ## remove what was built
+	rm -rf build dist .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

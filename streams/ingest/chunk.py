@@ -1,0 +1,213 @@
+"""What both readers share: the pass over a chunk of records, and where each record went."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from schemas.events import DEFAULT_ENVIRONMENT, WATERMARK_TYPE
+from streams.engine.processor import Record
+from streams.ingest.envelope import FORMATS, check_key, expect_type, is_plain, parse_object
+from streams.ingest.models import ModelNames, Models
+from streams.ingest.rejection import Reason, RejectedError, Rejection, shown, wrong
+from streams.ingest.values import UNKNOWN_MS, Int64, timestamps_ms
+from streams.settings import IngestSettings
+
+_BAD: Final = (msgspec.MsgspecError, TypeError, UnicodeDecodeError, RecursionError)
+_SEPARATOR: Final = "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A watermark event: nothing before `not_before_ms` follows in this partition."""
+
+    model_key: str
+    order: int
+    not_before_ms: int
+
+
+@dataclass(slots=True)
+class Sorted:
+    """Where the records of a chunk went, apart from the columns."""
+
+    marks: list[Mark] = field(default_factory=list)
+    rejected: list[tuple[Record, Rejection]] = field(default_factory=list)
+
+    def reject(self, record: Record, error: RejectedError, model_key: str | None = None) -> None:
+        """Set a record aside."""
+        self.rejected.append((record, error.rejection(model_key)))
+
+
+class ChunkReader:
+    """Decodes a chunk at full speed, and takes the slow way for single records that ask for it.
+
+    Parameters
+    ----------
+    settings, models
+        Bounds, and the models that are followed.
+    event_type
+        CloudEvents type of the topic's own event.
+    """
+
+    def __init__(self, settings: IngestSettings, models: Models, event_type: str) -> None:
+        self.settings = settings
+        self.models = models
+        self._type = event_type
+        self._format = FORMATS["plumbline"]
+        self._skew_ms = round(settings.max_future_skew_seconds * 1000)
+
+    def decode(
+        self,
+        records: Sequence[Record],
+        decode: Callable[[bytes], Any],
+        slow: Callable[[int, dict[str, Any]], Any],
+        sorted_: Sorted,
+        base: int,
+    ) -> list[Any]:
+        """Return an event per record, None for those that are none.
+
+        Parameters
+        ----------
+        records
+            The chunk.
+        decode
+            The fast way; may raise for whatever it does not like.
+        slow
+            The slow way, from the record's place and its parsed JSON; raises `RejectedError`.
+        sorted_
+            Takes watermark events and rejections.
+        base
+            Order of the first record.
+        """
+        limit = self.settings.max_record_bytes
+        values = [record.value or b"" for record in records]
+        if max(map(len, values)) > limit:
+            values = [value if len(value) <= limit else b"" for value in values]
+        for i, record in enumerate(records):
+            if record.headers and not is_plain(record.headers):
+                values[i] = b""  # no JSON: it takes the slow way
+        out: list[Any] = []
+        rest = iter(values)
+        while True:
+            try:
+                out.extend(map(decode, rest))
+                break
+            except _BAD:
+                i = len(out)
+                out.append(self._slowly(records[i], i, slow, sorted_, base + i))
+        return out
+
+    def _slowly(
+        self, record: Record, i: int, slow: Callable[[int, dict[str, Any]], Any], sorted_: Sorted, order: int
+    ) -> Any:
+        parsed: dict[str, Any] = {}
+        try:
+            if record.value is not None and len(record.value) > self.settings.max_record_bytes:
+                expected = f"at most {self.settings.max_record_bytes} bytes (ingest.max_record_bytes)"
+                raise RejectedError(Reason.TOO_LARGE, f"value has {len(record.value)} bytes: expected {expected}")
+            payload = self._format(record)
+            parsed = parse_object(payload.value)
+            if payload.type == WATERMARK_TYPE:
+                sorted_.marks.append(self._mark(parsed, order))
+                return None
+            expect_type(payload, self._type)
+            return slow(i, parsed)
+        except RejectedError as error:
+            model_name, environment = parsed.get("model_name"), parsed.get("environment", DEFAULT_ENVIRONMENT)
+            too_many = error.reason is Reason.TOO_MANY_MODELS
+            sorted_.reject(record, error, None if too_many else self.models.attributed(environment, model_name))
+            return None
+
+    def _mark(self, parsed: dict[str, Any], order: int) -> Mark:
+        require(parsed, ("model_name", "not_before"))
+        environment = text_of(parsed, "environment", DEFAULT_ENVIRONMENT)
+        not_before = time_of(parsed, "not_before")
+        names = self.models.follow(environment, text_of(parsed, "model_name"))
+        (at,) = timestamps_ms([not_before]).tolist()
+        if at == UNKNOWN_MS:
+            raise wrong("not_before", parsed["not_before"], "seconds since 1970, or RFC 3339", Reason.BAD_TIMESTAMP)
+        return Mark(names.key, order, at)
+
+    def keys_differ(self, records: Sequence[Record], events: Sequence[Any]) -> bool:
+        """Whether some key is not its event's prediction_id; quick where all are."""
+        ids = [event.prediction_id for event in events]
+        keys = [record.key for record in records]
+        if None in keys:
+            ids = [i for i, key in zip(ids, keys, strict=True) if key is not None]
+        joined = b"\n".join([key for key in keys if key is not None])
+        return len(keys) > 0 and _SEPARATOR.join(ids).encode("utf-8", "replace") != joined
+
+    def admitted(
+        self, records: Sequence[Record], events: Sequence[Any], times: Int64, field_name: str, names: ModelNames,
+        sorted_: Sorted,
+    ) -> Int64:  # fmt: skip
+        """Rows that pass the checks of key and time; the others are rejected."""
+        appended = np.fromiter([record.timestamp for record in records], dtype=np.int64, count=len(records))
+        future = (times > appended + self._skew_ms) & (appended > 0)
+        bad = future | (times == UNKNOWN_MS)
+        if self.keys_differ(records, events):
+            for i, (record, event) in enumerate(zip(records, events, strict=True)):
+                try:
+                    check_key(record.key, event.prediction_id)
+                except RejectedError as error:
+                    sorted_.reject(record, error, names.key)
+                    bad[i] = True
+                    times[i] = 0
+        for i in np.flatnonzero(bad & ((times == UNKNOWN_MS) | (times > 0))).tolist():
+            sorted_.reject(records[i], self._time_error(records[i], field_name, events[i], int(times[i])), names.key)
+        return np.flatnonzero(~bad)
+
+    def _time_error(self, record: Record, field_name: str, event: Any, time_ms: int) -> RejectedError:
+        value = getattr(event, field_name)
+        if isinstance(value, datetime):
+            value = value.isoformat()
+        if time_ms == UNKNOWN_MS:
+            return wrong(field_name, value, "seconds since 1970 (not milliseconds), or RFC 3339", Reason.BAD_TIMESTAMP)
+        ahead = (time_ms - record.timestamp) / 1000
+        expected = f"at most {self.settings.max_future_skew_seconds:g} s ahead of the append time, not {ahead:.0f} s"
+        return wrong(field_name, value, expected, Reason.FUTURE_TIMESTAMP)
+
+
+def require(parsed: dict[str, Any], names: Iterable[str]) -> None:
+    """Refuse an object that lacks a field, or holds null or an empty text in its place."""
+    for name in names:
+        if parsed.get(name) is None or parsed[name] == "":
+            raise RejectedError(Reason.MISSING_FIELD, f"{name} is missing: expected it in every event of this topic")
+
+
+def text_of(parsed: dict[str, Any], name: str, default: str = "") -> str:
+    """A text field; the default where it is missing or null."""
+    value = parsed.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, str) or not value:
+        raise wrong(name, value, "a text that is not empty")
+    return value
+
+
+_TIME_EXPECTED: Final = "seconds since 1970, or RFC 3339 with a zone such as 2026-01-31T12:00:00Z"
+
+
+def time_of(parsed: dict[str, Any], name: str) -> float | datetime:
+    """A time field."""
+    value = parsed[name]
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise wrong(name, value, _TIME_EXPECTED, Reason.BAD_TIMESTAMP)
+    if not isinstance(value, str):
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise wrong(name, value, _TIME_EXPECTED, Reason.BAD_TIMESTAMP) from error
+    try:
+        at = msgspec.convert(value, datetime)
+    except msgspec.ValidationError as error:
+        raise wrong(name, value, _TIME_EXPECTED, Reason.BAD_TIMESTAMP) from error
+    if at.tzinfo is None:
+        message = f"{name} = {shown(value)} has no zone: expected {_TIME_EXPECTED}"
+        raise RejectedError(Reason.BAD_TIMESTAMP, message)
+    return at

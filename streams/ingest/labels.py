@@ -1,0 +1,162 @@
+"""Labels: chunks of records become LabelColumns, or dead letters."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Annotated, Any, Final
+
+import msgspec
+import numpy as np
+
+from schemas.events import DEFAULT_ENVIRONMENT, LABEL_TYPE
+from schemas.models import TaskKind
+from streams.engine.processor import Record
+from streams.ingest.chunk import ChunkReader, Sorted, require, text_of, time_of
+from streams.ingest.columns import LabelColumns
+from streams.ingest.loose import is_category
+from streams.ingest.models import ModelNames, Models
+from streams.ingest.rejection import Reason, RejectedError, wrong
+from streams.ingest.schema import Category, EventTime, Number, Text, is_number
+from streams.ingest.values import Float64, floats, hashes, texts, timestamps_ms
+from streams.settings import IngestSettings
+
+_MODEL: Final = attrgetter("environment", "model_name")
+_MAX_REVISION: Final = 2**31 - 1
+
+
+class _Label(msgspec.Struct, forbid_unknown_fields=False, gc=False, kw_only=True):
+    prediction_id: Text
+    model_name: Text
+    label_timestamp: EventTime
+    environment: Text = DEFAULT_ENVIRONMENT
+    actual_label: Category = None
+    actual_value: Number = None
+    label_source: str | None = None
+    revision: Annotated[int, msgspec.Meta(ge=0, le=_MAX_REVISION)] = 0
+    retracted: bool = False
+
+
+@dataclass(slots=True)
+class LabelChunk(Sorted):
+    """A chunk of labels, sorted."""
+
+    parts: list[tuple[ModelNames, LabelColumns]] = field(default_factory=list)
+
+
+class LabelReader(ChunkReader):
+    """Reads labels; one decoder does for all models.
+
+    Parameters
+    ----------
+    settings, models
+        Bounds, and the models that are followed.
+    """
+
+    def __init__(self, settings: IngestSettings, models: Models) -> None:
+        super().__init__(settings, models, LABEL_TYPE)
+        self._decode = msgspec.json.Decoder(_Label).decode
+
+    def read(self, records: Sequence[Record], base: int) -> LabelChunk:
+        """Decode a chunk; `base` is the order of its first record."""
+        chunk = LabelChunk()
+        events = self.decode(records, self._decode, lambda _, parsed: read_label(parsed), chunk, base)
+        groups: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+        kept = [event for event in events if event is not None]
+        models = set(map(_MODEL, kept))
+        if len(models) == 1:
+            groups[models.pop()] = [i for i, event in enumerate(events) if event is not None]
+        else:
+            for i, event in enumerate(events):
+                if event is not None:
+                    groups[event.environment, event.model_name].append(i)
+        for (environment, model_name), rows in groups.items():
+            self._read_model(environment, model_name, rows, records, events, base, chunk)
+        return chunk
+
+    def _read_model(
+        self,
+        environment: str,
+        model_name: str,
+        rows: list[int],
+        records: Sequence[Record],
+        events: Sequence[Any],
+        base: int,
+        chunk: LabelChunk,
+    ) -> None:
+        try:
+            names = self.models.follow(environment, model_name)
+        except RejectedError as error:
+            for i in rows:
+                chunk.reject(records[i], error)
+            return
+        records, events = [records[i] for i in rows], [events[i] for i in rows]
+        regression = self.models.control.spec(names.key).task is TaskKind.REGRESSION
+        times = timestamps_ms([event.label_timestamp for event in events])
+        kept = set(self.admitted(records, events, times, "label_timestamp", names, chunk).tolist())
+        actual = self._actual(events, names, regression=regression)
+        for i in np.flatnonzero(np.isnan(actual)).tolist():
+            if i in kept and not events[i].retracted:
+                wanted = "actual_value" if regression else "actual_label"
+                message = f"{wanted} is missing: expected it in a label that is not retracted ({_task(regression)})"
+                chunk.reject(records[i], RejectedError(Reason.MISSING_FIELD, message), names.key)
+                kept.discard(i)
+        place = np.array(sorted(kept), dtype=np.int64)
+        if not len(place):
+            return
+        events = [events[i] for i in place.tolist()]
+        high, low = hashes([event.prediction_id for event in events])
+        columns = LabelColumns(
+            order=np.array(rows, dtype=np.int64)[place] + base,
+            hash_high=high,
+            hash_low=low,
+            timestamp_ms=times[place],
+            actual=actual[place],
+            revision=np.array([event.revision for event in events], dtype=np.int64),
+            retracted=np.array([event.retracted for event in events], dtype=np.bool_),
+        )
+        chunk.parts.append((names, columns))
+
+    @staticmethod
+    def _actual(events: Sequence[Any], names: ModelNames, *, regression: bool) -> Float64:
+        if regression:
+            return floats([event.actual_value for event in events], len(events))
+        code = names.labels.code
+        said = texts([event.actual_label for event in events])
+        return floats((None if text is None else code(text) for text in said), len(events))
+
+
+def _task(regression: bool) -> str:
+    return "regression" if regression else "classification"
+
+
+def read_label(parsed: dict[str, Any]) -> _Label:
+    """Make a label from parsed JSON, field by field.
+
+    Raises
+    ------
+    RejectedError
+        Naming the field that is wrong.
+    """
+    require(parsed, ("prediction_id", "model_name", "label_timestamp"))
+    label, value, revision = parsed.get("actual_label"), parsed.get("actual_value"), parsed.get("revision")
+    if label is not None and not is_category(label):
+        raise wrong("actual_label", label, "a text, an integer or a boolean")
+    if value is not None and not (is_number(value) and np.isfinite(float(value))):
+        raise wrong("actual_value", value, "a finite number")
+    if revision is not None and not (isinstance(revision, int) and 0 <= revision <= _MAX_REVISION):
+        raise wrong("revision", revision, f"an integer from 0 to {_MAX_REVISION}")
+    if parsed.get("retracted") not in (None, True, False):
+        raise wrong("retracted", parsed["retracted"], "true or false")
+    return _Label(
+        prediction_id=text_of(parsed, "prediction_id"),
+        model_name=text_of(parsed, "model_name"),
+        label_timestamp=time_of(parsed, "label_timestamp"),
+        environment=text_of(parsed, "environment", DEFAULT_ENVIRONMENT),
+        actual_label=label,
+        actual_value=None if value is None else float(value),
+        revision=revision or 0,
+        retracted=bool(parsed.get("retracted")),
+    )

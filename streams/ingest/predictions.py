@@ -1,0 +1,189 @@
+"""Predictions: chunks of records become EventColumns, or dead letters."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Any, Final, Union
+
+import msgspec
+import numpy as np
+
+from schemas.events import PREDICTION_TYPE
+from schemas.identifiers import split_model_key
+from streams.control.plan import Plan
+from streams.engine.processor import Record
+from streams.ingest.chunk import ChunkReader, Sorted
+from streams.ingest.columns import EventColumns
+from streams.ingest.extract import Extraction
+from streams.ingest.loose import Findings, read_prediction
+from streams.ingest.models import ModelNames, Models
+from streams.ingest.rejection import RejectedError
+from streams.ingest.schema import PredictionSchema
+from streams.ingest.values import Int64, hashes, timestamps_ms
+from streams.settings import IngestSettings
+
+_ENVIRONMENT: Final = attrgetter("environment")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Columns of one model and plan, with the events they were made from, for sampling before they are dropped."""
+
+    names: ModelNames
+    columns: EventColumns
+    events: Sequence[Any]
+    schema: PredictionSchema
+
+
+@dataclass(slots=True)
+class PredictionChunk(Sorted):
+    """A chunk of predictions, sorted."""
+
+    parts: list[Part] = field(default_factory=list)
+
+
+def _refuse(value: bytes) -> Any:
+    del value
+    raise msgspec.ValidationError
+
+
+class PredictionReader(ChunkReader):
+    """Reads predictions; keeps a typed decoder for all models that are followed.
+
+    Parameters
+    ----------
+    settings, models
+        Bounds, and the models that are followed.
+    """
+
+    def __init__(self, settings: IngestSettings, models: Models) -> None:
+        super().__init__(settings, models, PREDICTION_TYPE)
+        self._schemas: dict[str, PredictionSchema] = {}
+        self._decode: Callable[[bytes], Any] = _refuse
+        self._revision = -1
+        self._stale = True
+        self._findings: dict[int, Findings] = {}
+
+    def _refresh(self) -> None:
+        """Rebuild the decoder after a control event or a new model."""
+        control = self.models.control
+        if control.revision != self._revision:
+            self._schemas, self._stale, self._revision = {}, True, control.revision
+            for names in self.models:
+                self._schema(*split_model_key(names.key))
+        if self._stale and self._schemas:
+            structs = tuple(schema.struct for schema in self._schemas.values())
+            self._decode = msgspec.json.Decoder(Union[structs]).decode  # noqa: UP007 - made at run time
+        self._stale = False
+
+    def _schema(self, environment: str, model_name: str) -> PredictionSchema:
+        """Return the schema of a model, which is followed from here; of all environments, as one tag tells it."""
+        self.models.follow(environment, model_name)
+        if model_name not in self._schemas:
+            self._stale = True
+            control = self.models.control
+            keys = [names.key for names in self.models if split_model_key(names.key)[1] == model_name]
+            plans = [plan for key in keys for plan in control.plans(key)]
+            self._schemas[model_name] = PredictionSchema(model_name, plans)
+        return self._schemas[model_name]
+
+    def read(self, records: Sequence[Record], base: int) -> PredictionChunk:
+        """Decode a chunk; `base` is the order of its first record."""
+        self._refresh()
+        self._findings = {}
+        chunk = PredictionChunk()
+        events = self.decode(records, self._decode, self._slow, chunk, base)
+        rows = [i for i, event in enumerate(events) if event is not None]
+        for model_name, environment, members in self._groups(events, rows):
+            self._read_model(model_name, environment, members, records, events, base, chunk)
+        return chunk
+
+    def _slow(self, i: int, parsed: dict[str, Any]) -> Any:
+        event, self._findings[i] = read_prediction(parsed, self._schema)
+        return event
+
+    def _groups(self, events: Sequence[Any], rows: list[int]) -> list[tuple[str, str, list[int]]]:
+        """Rows by model; one comparison of sets where a chunk has one model."""
+        kept = [events[i] for i in rows] if len(rows) < len(events) else events
+        structs, environments = set(map(type, kept)), set(map(_ENVIRONMENT, kept))
+        if len(structs) == 1 and len(environments) == 1:
+            return [(_model_name(kept[0]), kept[0].environment, rows)]
+        groups: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+        for i in rows:
+            groups[_model_name(events[i]), events[i].environment].append(i)
+        return [(model_name, environment, members) for (model_name, environment), members in groups.items()]
+
+    def _read_model(
+        self,
+        model_name: str,
+        environment: str,
+        rows: list[int],
+        records: Sequence[Record],
+        events: Sequence[Any],
+        base: int,
+        chunk: PredictionChunk,
+    ) -> None:
+        try:
+            names = self.models.follow(environment, model_name)
+        except RejectedError as error:
+            for i in rows:
+                chunk.reject(records[i], error)
+            return
+        if len(rows) < len(events):
+            records, events = [records[i] for i in rows], [events[i] for i in rows]
+        times = timestamps_ms([event.prediction_timestamp for event in events])
+        kept = self.admitted(records, events, times, "prediction_timestamp", names, chunk)
+        index = np.array(rows, dtype=np.int64)
+        if len(kept) < len(rows):
+            events, times, index = [events[i] for i in kept.tolist()], times[kept], index[kept]
+        for plan, members in self._plans(names.key, times):
+            mine = events if len(members) == len(events) else [events[i] for i in members.tolist()]
+            chunk.parts.append(self._part(names, plan, mine, times[members], index[members], base))
+
+    def _plans(self, key: str, times: Int64) -> list[tuple[Plan, Int64]]:
+        """Rows by the plan that is in force for their cell."""
+        if not len(times):
+            return []
+        control = self.models.control
+        cell_ms = control.plan(key, int(times[0])).cell_ms
+        cells, inverse = np.unique(times - times % cell_ms, return_inverse=True)
+        by_id: dict[str, Plan] = {}
+        place: list[str] = []
+        for cell in cells.tolist():
+            plan = control.plan(key, cell)
+            by_id[plan.plan_id] = plan
+            place.append(plan.plan_id)
+        if len(by_id) == 1:
+            return [(next(iter(by_id.values())), np.arange(len(times)))]
+        of_row = np.array(place)[inverse]
+        return [(plan, np.flatnonzero(of_row == plan_id)) for plan_id, plan in by_id.items()]
+
+    def _part(
+        self, names: ModelNames, plan: Plan, events: Sequence[Any], times: Int64, index: Int64, base: int
+    ) -> Part:
+        types: dict[int, list[str | None]] = {}
+        unknown = np.zeros(len(events), dtype=np.bool_)
+        if self._findings:
+            for row, i in enumerate(index.tolist()):
+                found = self._findings.get(i)
+                if found is not None:
+                    unknown[row] = found.schema
+                    if found.types:
+                        types[row] = found.types
+        schema = self._schemas[_model_name(events[0])]
+        columns = Extraction(schema, plan, events, types).columns(
+            order=index + base,
+            hashes=hashes([event.prediction_id for event in events]),
+            timestamps=times,
+            versions=names.versions,
+            schema_finding=unknown,
+        )
+        return Part(names, columns, events, schema)
+
+
+def _model_name(event: Any) -> str:
+    tag: str = type(event).__struct_config__.tag
+    return tag

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+from fake_monitor import FakeWire
+from rich.console import Console
+
+from demo import account, report, summary, tables
+from demo.live import View
+from demo.simulator import Simulator
+
+
+async def _run(simulator: Simulator, tmp_path: Path) -> tuple[dict, str, str]:
+    out = io.StringIO()
+    with View(Console(file=out, width=160)) as view:
+        simulator.on_step = view.show
+        await simulator.run()
+    checks = [
+        *account.accounting(simulator.totals, simulator.sent),
+        *account.verdict(simulator.options, simulator.journal, simulator.registry, simulator.spec, simulator.sent),
+    ]
+    found = summary.summarise(simulator, checks, guarantee="at_least_once", wall_seconds=1.0, stream_seconds=1.0)
+    bad = tables.reasons(simulator.bad_records, simulator.journal.dead_letters)
+    report.write(tmp_path / "report.html", simulator, found, checks, bad)
+    tables.print_result(Console(file=out, width=160), found, checks, bad)
+    return found, (tmp_path / "report.html").read_text(), out.getvalue()
+
+
+async def test_summary_report_and_terminal_tell_the_same_story(
+    make_simulator: Callable[..., tuple[Simulator, FakeWire]], tmp_path: Path
+) -> None:
+    simulator, _ = make_simulator()
+    found, page, printed = await _run(simulator, tmp_path)
+    assert json.loads(json.dumps(found)) == found
+    assert found["passed"]
+    rollback = found["rollback"]
+    assert (rollback["from_version"], rollback["to_version"], rollback["final_state"]) == ("v2", "v1", "verified")
+    assert rollback["requested_at"] <= rollback["succeeded_at"] < rollback["verified_at"]
+    assert rollback["steps"] == ["requested", "approved", "verified"]
+    assert [alert["severity"] for alert in found["alerts"]] == ["page"]
+    assert "v2 was caught and rolled back to v1." in page
+    assert page.count("<svg") == 4
+    assert "page on v2" in printed
+    assert "not JSON" in printed
+
+
+async def test_the_report_needs_nothing_but_itself(
+    make_simulator: Callable[..., tuple[Simulator, FakeWire]], tmp_path: Path
+) -> None:
+    simulator, _ = make_simulator(scenario="placebo", until=date(2013, 6, 12))
+    found, page, _ = await _run(simulator, tmp_path)
+    assert found["rollback"]["final_state"] is None
+    assert "nothing was rolled back" in page
+    outside = [line for line in page.splitlines() if "src=" in line or "<link" in line or "@import" in line]
+    assert outside == []

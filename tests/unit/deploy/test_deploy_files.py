@@ -1,0 +1,223 @@
+"""What is in `deploy/` and beside it is accepted by the programs that read it, and speaks of what there is."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client.metrics import MetricWrapperBase
+
+from streams import telemetry
+from streams.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[3]
+DEPLOY = ROOT / "deploy"
+RULES = DEPLOY / "prometheus" / "rules.yml"
+DASHBOARD = DEPLOY / "grafana" / "dashboards" / "plumbline.json"
+COMPOSE = ROOT / "docker-compose.yml"
+
+_SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
+_LABELS_OF_A_SCRAPE = {"instance", "job", "le"}
+_NAME = re.compile(r"\bplumbline_[a-z0-9_]+")
+_SELECTOR = re.compile(r"\b(plumbline_[a-z0-9_]+)\s*\{([^}]*)\}")
+_MATCHER = re.compile(r"([a-z_]+)\s*(?:=~|!~|!=|=)")
+
+
+def run(program: str, *arguments: str | Path, cwd: Path = ROOT) -> None:
+    """Run a program that has to be content."""
+    path = shutil.which(program)
+    if path is None:
+        reason = f"needs `{program}`, which is not installed"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    done = subprocess.run(  # noqa: S603 - a program of our choice
+        [path, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def exported() -> dict[str, set[str]]:
+    """Every name that a scrape may show, with its labels."""
+    found: dict[str, set[str]] = {}
+    for metric in vars(telemetry).values():
+        if isinstance(metric, MetricWrapperBase):
+            for suffix in _SUFFIXES[metric._type]:
+                found[metric._name + suffix] = set(metric._labelnames)
+    return found
+
+
+def rule_expressions() -> list[str]:
+    groups = yaml.safe_load(RULES.read_text())["groups"]
+    return [rule["expr"] for group in groups for rule in group["rules"]]
+
+
+def dashboard() -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(DASHBOARD.read_text())
+    return content
+
+
+def dashboard_expressions() -> list[str]:
+    panels = dashboard()["panels"]
+    queries = [variable["definition"] for variable in dashboard()["templating"]["list"]]
+    return [target["expr"] for panel in panels for target in panel.get("targets", ())] + queries
+
+
+def selectors(expressions: list[str]) -> Iterator[tuple[str, set[str]]]:
+    for expression in expressions:
+        for name, matchers in _SELECTOR.findall(expression):
+            yield name, set(_MATCHER.findall(re.sub(r'"[^"]*"', '""', matchers)))
+
+
+def test_prometheus_takes_its_configuration():
+    run("promtool", "check", "config", DEPLOY / "prometheus" / "prometheus.yml")
+
+
+def test_prometheus_takes_the_rules():
+    run("promtool", "check", "rules", RULES)
+
+
+def test_rules_fire_when_they_should_and_only_then():
+    run("promtool", "test", "rules", "rules_test.yml", cwd=Path(__file__).parent)
+
+
+def test_alertmanager_takes_its_configuration():
+    run("amtool", "check-config", DEPLOY / "alertmanager" / "alertmanager.yml")
+
+
+@pytest.mark.parametrize(
+    ("labels", "receiver"),
+    [
+        (("alertname=MissRate", "severity=page", "model_name=flight-delay"), "pager"),
+        (("alertname=FeatureDrift", "severity=ticket", "model_name=flight-delay"), "tickets"),
+        (("alertname=PlumblineWorkerDown", "severity=page"), "pager"),
+        (("alertname=Unlabelled",), "tickets"),
+    ],
+)
+def test_alertmanager_routes_by_severity(labels: tuple[str, ...], receiver: str):
+    config = DEPLOY / "alertmanager" / "alertmanager.yml"
+    run("amtool", "config", "routes", "test", f"--config.file={config}", f"--verify.receivers={receiver}", *labels)
+
+
+def test_docker_compose_takes_the_file():
+    run("docker-compose", "-f", COMPOSE, "config", "-q")
+
+
+@pytest.mark.parametrize("expressions", [rule_expressions, dashboard_expressions], ids=["rules", "dashboard"])
+def test_every_metric_that_is_asked_for_exists(expressions):
+    names = {name for expression in expressions() for name in _NAME.findall(expression)}
+    assert names
+    assert sorted(names - set(exported())) == []
+
+
+@pytest.mark.parametrize("expressions", [rule_expressions, dashboard_expressions], ids=["rules", "dashboard"])
+def test_every_label_that_is_asked_for_exists(expressions):
+    known = exported()
+    unknown = [
+        (name, label)
+        for name, labels in selectors(expressions())
+        for label in labels - known.get(name, set()) - _LABELS_OF_A_SCRAPE
+    ]
+    assert unknown == []
+
+
+def test_every_rule_says_how_urgent_it_is_and_what_it_means():
+    for group in yaml.safe_load(RULES.read_text())["groups"]:
+        for rule in group["rules"]:
+            assert rule["labels"]["severity"] in {"page", "ticket"}, rule["alert"]
+            assert {"summary", "description"} <= set(rule["annotations"]), rule["alert"]
+
+
+def test_the_dashboard_is_whole():
+    content = dashboard()
+    ids = [panel["id"] for panel in content["panels"]]
+    assert len(ids) == len(set(ids))
+    for panel in content["panels"]:
+        place = panel["gridPos"]
+        assert place["x"] + place["w"] <= 24
+        assert panel["type"] == "row" or panel["targets"]
+
+
+def test_the_dashboard_shows_what_an_operator_asks_for():
+    shown = " ".join(dashboard_expressions())
+    for name in (
+        "plumbline_event_time_lag_seconds",
+        "plumbline_records_total",
+        "plumbline_commit_seconds_bucket",
+        "plumbline_windows_total",
+        'plumbline_metric_value{signal="accuracy"',
+        "plumbline_alerts",
+        "plumbline_rollbacks_total",
+    ):
+        assert name in shown
+
+
+def test_the_dashboard_finds_its_datasource():
+    provisioned = yaml.safe_load((DEPLOY / "grafana/provisioning/datasources/prometheus.yml").read_text())
+    uids = {source["uid"] for source in provisioned["datasources"]}
+    used = {panel["datasource"]["uid"] for panel in dashboard()["panels"] if "datasource" in panel}
+    assert used == uids
+
+
+def test_compose_mounts_the_dashboards_where_they_are_looked_for():
+    provider = yaml.safe_load((DEPLOY / "grafana/provisioning/dashboards/plumbline.yml").read_text())["providers"][0]
+    mounts = yaml.safe_load(COMPOSE.read_text())["services"]["grafana"]["volumes"]
+    assert f"./deploy/grafana/dashboards:{provider['options']['path']}:ro" in mounts
+
+
+def test_compose_sets_only_settings_that_exist():
+    variables = set(yaml.safe_load(COMPOSE.read_text())["services"]["worker"]["environment"])
+    assert sorted(variables - settings_variables()) == []
+
+
+def test_dockerfile_sets_only_settings_that_exist():
+    variables = set(re.findall(r"PLUMBLINE_[A-Z_]+", (ROOT / "Dockerfile").read_text()))
+    assert sorted(variables - settings_variables()) == []
+
+
+def test_compose_publishes_on_loopback_alone():
+    services = yaml.safe_load(COMPOSE.read_text())["services"]
+    ports = [port for service in services.values() for port in service.get("ports", ())]
+    assert ports
+    assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
+
+
+def test_compose_keeps_state_in_named_volumes():
+    content = yaml.safe_load(COMPOSE.read_text())
+    used = {
+        mount.partition(":")[0]
+        for service in content["services"].values()
+        for mount in service.get("volumes", ())
+        if ":" in mount and not mount.startswith((".", "/"))
+    }
+    assert used == set(content["volumes"])
+
+
+def test_the_image_does_not_run_as_root_and_has_what_the_wheel_needs():
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    assert re.search(r"^USER 10001:10001$", dockerfile, re.MULTILINE)
+    assert re.search(r'^ENTRYPOINT \["plumbline"\]\nCMD \["worker"\]$', dockerfile, re.MULTILINE)
+    pyproject = (ROOT / "pyproject.toml").read_text()
+    packages = re.search(r"packages = \[([^\]]*)\]", pyproject)
+    assert packages is not None
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    for name in re.findall(r'"([a-z]+)"', packages[1]):
+        assert f"COPY {name}/ {name}/" in dockerfile
+        assert f"!{name}" in ignored
+
+
+def settings_variables() -> set[str]:
+    """The environment variable of every setting."""
+    return {
+        f"PLUMBLINE_{group}_{name}".upper()
+        for group, of_group in Settings.model_fields.items()
+        for name in of_group.annotation.model_fields  # type: ignore[union-attr]
+    }
