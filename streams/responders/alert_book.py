@@ -45,6 +45,11 @@ class BookedAlert:
         """Whether somebody has to be told: `no_data` does not end what was firing, since silence is no recovery."""
         return self.has_fired and self.is_in_force(now)
 
+    def has_ended_lately(self, now: datetime, within: timedelta) -> bool:
+        """Whether its end is worth telling: it had fired, and its end was appended within the last while."""
+        is_resolved = self.alert.status is AlertStatus.RESOLVED
+        return self.has_fired and is_resolved and self.changed_at >= now - within
+
 
 class AlertBook:
     """Alerts by fingerprint.

@@ -59,8 +59,8 @@ def payload(alerts: Sequence[BookedAlert], now: datetime, interval: timedelta) -
     for booked in alerts:
         if booked.is_firing(now):
             posted.append(_postable(booked.alert, now, now + hold))
-        elif booked.has_fired and booked.alert.ends_at is not None and booked.changed_at >= now - hold:
-            posted.append(_postable(booked.alert, now, booked.alert.ends_at))
+        elif booked.has_ended_lately(now, hold):
+            posted.append(_postable(booked.alert, now, booked.alert.ends_at or booked.alert.updated_at))
     return posted
 
 

@@ -83,10 +83,8 @@ class Exporter:
             self.board.forget_model(model_key(*model))
 
     def _own(self, stage: StageName, partition: int, model: Model) -> None:
-        models = self._models.setdefault((stage, partition), set())
-        if model not in models:
-            models.add(model)
-            self._export_alerts_in_force(model)  # those that were read from the topic before
+        self._models.setdefault((stage, partition), set()).add(model)
+        self._export_alerts_in_force(model)  # those that were read from the topic before, less those that expired
 
     def _export_window(self, stage: StageName, window: WindowMetrics, at: datetime) -> None:
         model, version = (window.environment, window.model_name), window.model_version
@@ -107,7 +105,7 @@ class Exporter:
             telemetry.ALERT_EVENTS.labels(*model, severity, alert.status.value).inc()
         if stage is StageName.EVALUATOR:
             self._own(stage, partition, model)
-        if model in self._alert_labels:  # the governor's own alerts count where their model is ours
+        elif model in self._alert_labels:  # the governor's own alerts count where their model is ours
             self._export_alerts_in_force(model)
 
     def _export_alerts_in_force(self, model: Model) -> None:

@@ -39,7 +39,7 @@ def run(program: str, *arguments: str | Path, cwd: Path = ROOT) -> None:
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
-    done = subprocess.run(  # noqa: S603 - a program of our choice
+    done = subprocess.run(
         [path, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, check=False, timeout=120
     )
     assert done.returncode == 0, done.stdout + done.stderr
