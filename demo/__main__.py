@@ -19,7 +19,7 @@ from brokers.process import free_port
 from demo import account, report, setup, summary, tables
 from demo.errors import DemoError
 from demo.executor import Executor
-from demo.flights import Flights, load_flights
+from demo.flights import load_flights
 from demo.journal import Journal
 from demo.live import View
 from demo.model import ServedScores, score
@@ -73,7 +73,8 @@ def environment(options: Options, broker: Broker) -> dict[str, str]:
         "PLUMBLINE_TOPICS_MODELS_PARTITIONS": "1",
         "PLUMBLINE_ENGINE_APPLICATION_ID": run,
         "PLUMBLINE_ENGINE_PROCESSING_GUARANTEE": "exactly_once" if broker.supports_transactions else "at_least_once",
-        "PLUMBLINE_ENGINE_HEARTBEAT_INTERVAL_SECONDS": "1.0",
+        # A stage that has nothing to say moves its positions with its heartbeats; the simulator waits for them.
+        "PLUMBLINE_ENGINE_HEARTBEAT_INTERVAL_SECONDS": "0.1",
         "PLUMBLINE_ENGINE_SESSION_TIMEOUT_SECONDS": "6.0",
         "PLUMBLINE_GOVERNOR_SIGNING_KEY": secrets.token_hex(16),
         "PLUMBLINE_WEB_PORT": str(port),
@@ -83,28 +84,24 @@ def environment(options: Options, broker: Broker) -> dict[str, str]:
 
 def _run(options: Options, console: Console) -> int:
     started = time.monotonic()
-    with View(console) as view:
-        view.say("reading a year of flights, training the model on 1 to 24 January")
-        entry = setup.load_entry(options.config)
-        flights = load_flights(_CACHE)
-        scores = score(flights, seed=options.seed)
-        with open_broker(options.broker, options.out / "broker" / str(os.getpid())) as broker:
-            variables = environment(options, broker)
-            os.environ.update(variables)
-            settings = Settings()
-            view.say(f"broker: {options.broker} at {broker.bootstrap_servers}")
-            log = options.out / "worker.log"
-            worker = Worker({**os.environ}, port=settings.web.port, log=log)
-            inputs = _Inputs(options, entry, flights, scores)
-            return asyncio.run(_with_worker(inputs, settings, worker, view, started))
+    entry = setup.load_entry(options.config)
+    folder = options.out / "broker" / str(os.getpid())
+    with View(console) as view, open_broker(options.broker, folder) as broker:
+        os.environ.update(environment(options, broker))
+        settings = Settings()
+        view.say(f"broker: {options.broker} at {broker.bootstrap_servers}")
+        worker = Worker(os.environ, port=settings.web.port, log=options.out / "worker.log")
+        return asyncio.run(_with_worker(options, entry, settings, worker, view, started))
 
 
 class _Inputs:
-    """What a run starts from: flights and scores cut to the days that were asked for."""
+    """What a run starts from: flights and scores cut to the days that were asked for, and the reference."""
 
-    def __init__(self, options: Options, entry: ModelEntry, flights: Flights, scores: ServedScores) -> None:
+    def __init__(self, options: Options, entry: ModelEntry) -> None:
         self.options = options
         self.entry = entry
+        flights = load_flights(_CACHE)
+        scores = score(flights, seed=options.seed)
         self.reference = setup.recorded_reference(flights, scores, entry, seed=options.seed)
         first, last = milliseconds(options.start_at), milliseconds(options.until_at)
         chosen = (flights.departure_ms >= first) & (flights.departure_ms < last)
@@ -114,9 +111,12 @@ class _Inputs:
         self.registry = Registry(reference_id=setup.REFERENCE_ID, dataset_version=setup.DATASET_VERSION)
 
 
-async def _with_worker(inputs: _Inputs, settings: Settings, worker: Worker, view: View, started: float) -> int:
-    options = inputs.options
+async def _with_worker(
+    options: Options, entry: ModelEntry, settings: Settings, worker: Worker, view: View, started: float
+) -> int:
     await ensure_topics(settings)
+    view.say("reading a year of flights, training the model on 1 to 24 January")
+    inputs = _Inputs(options, entry)
     try:
         wire = Wire.make(settings, worker.check)
         async with wire:

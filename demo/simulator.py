@@ -23,7 +23,7 @@ from schemas.deployments import DeploymentEvent
 from schemas.events import DEFAULT_ENVIRONMENT
 from schemas.identifiers import model_key
 from schemas.models import ModelSpec
-from schemas.rollbacks import RollbackCommand, RollbackStatus
+from schemas.rollbacks import RollbackCommand, RollbackState, RollbackStatus
 from streams.engine.processor import Output, Record
 
 PROBATION: Final = timedelta(days=14)
@@ -102,12 +102,15 @@ class Simulator:
 
     def _next(self) -> datetime:
         """End of the next step: on the grid, and not beyond a deployment."""
-        since = self.now - self.registry.alias.deployed_at
-        on_probation = self.registry.alias.generation > 1 and since < PROBATION
-        step = self.options.probation_step if on_probation else self.options.step
+        step = self.options.probation_step if self._is_on_probation() else self.options.step
         after = self.now + step - (self.now - self.options.start_at) % step
         due = self.options.deploy_at
         return due if self.now < due < after else after
+
+    def _is_on_probation(self) -> bool:
+        """Whether a command may come: a deployment is young, and its case is open."""
+        closed = self.journal.first(RollbackState.VERIFIED, RollbackState.INEFFECTIVE)
+        return self.deployed is not None and closed is None and self.now - self.deployed.at < PROBATION
 
     async def _deploy_if_due(self) -> None:
         if self.deployed is None and self.now >= self.options.deploy_at:

@@ -193,6 +193,59 @@ def publish_validation(
     _run(body(load_settings(), fields, as_json=as_json))
 
 
+@references.command(
+    "build", epilog="Example: plumbline references build --model flight-delay --predictions p.jsonl --labels l.jsonl"
+)
+def build_reference(
+    model: Model,
+    environment: Environment = DEFAULT_ENVIRONMENT,
+    predictions: Annotated[
+        list[Path] | None, typer.Option(help="JSON lines file of predictions; repeat for more.")
+    ] = None,
+    labels: Annotated[list[Path] | None, typer.Option(help="JSON lines file of labels; repeat for more.")] = None,
+    from_topics: Annotated[bool, typer.Option("--from-topics", help="Take what the topics hold instead.")] = False,
+    start: Annotated[str | None, typer.Option(help="First prediction time that is taken, RFC 3339.")] = None,
+    end: Annotated[str | None, typer.Option(help="First prediction time that is not taken any more.")] = None,
+    version: Annotated[str | None, typer.Option(help="Only predictions of this version.")] = None,
+    monitors: Annotated[Path | None, typer.Option(help="File with the model; the published one by default.")] = None,
+    reference_id: Annotated[str | None, typer.Option("--id", help="Made of what it is built from by default.")] = None,
+    dataset_version: Annotated[str, typer.Option(help="Goes into the lineage.")] = "",
+    effective_from: Annotated[str | None, typer.Option(help="First cell held against it; at once by default.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Write it there instead of publishing it.")] = None,
+) -> None:
+    """Build a reference from recorded predictions and labels, never from training rows."""
+    from streams.commands.recordings import Choice  # noqa: PLC0415
+    from streams.commands.references import Request, build  # noqa: PLC0415
+
+    choice = Choice(
+        environment=environment,
+        model_name=model,
+        model_version=version,
+        start=parse_time(start, option="--start"),
+        end=parse_time(end, option="--end"),
+    )
+    request = Request(
+        choice=choice,
+        predictions=tuple(predictions or ()),
+        labels=tuple(labels or ()),
+        from_topics=from_topics,
+        monitors=monitors,
+        reference_id=reference_id,
+        dataset_version=dataset_version,
+        effective_from=parse_time(effective_from, option="--effective-from"),
+        output=output,
+    )
+    _run(build(load_settings(), request))
+
+
+@references.command("list", epilog="Example: plumbline references list --model flight-delay")
+def list_references(model: AnyModel = None, as_json: Json = False) -> None:
+    """Show references and their revisions."""
+    from streams.commands.references import list_references as body  # noqa: PLC0415
+
+    _run(body(load_settings(), model=model, as_json=as_json))
+
+
 @alerts.command("list", epilog="Example: plumbline alerts list --severity page --json")
 def list_alerts(
     model: AnyModel = None,

@@ -55,4 +55,4 @@ class OpenTimes:
 
 
 def _weights(from_here: Times) -> Times:
-    return from_here - np.append(from_here[1:], 0)
+    return np.asarray(from_here - np.append(from_here[1:], 0), dtype=np.int64)

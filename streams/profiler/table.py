@@ -65,10 +65,10 @@ class Table:
     Parameters
     ----------
     columns
-        Name to dtype and width; width 0 is a plain column, otherwise a matrix of that many columns.
+        Name to dtype, and whether it is a matrix, which gets wider as its rows need.
     """
 
-    def __init__(self, columns: Mapping[str, tuple[str, int]]) -> None:
+    def __init__(self, columns: Mapping[str, tuple[str, bool]]) -> None:
         self._spec = dict(columns)
         self.n = 0
         self.n_live = 0
@@ -97,22 +97,20 @@ class Table:
         """Add rows at the end."""
         added = len(rows["high"])
         self._reserve(self.n + added)
-        for name, (_, width) in self._spec.items():
-            if width:
-                self.widen(name, rows[name].shape[1])
-            target = self._data[name]
-            if width and rows[name].shape[1] < target.shape[1]:
-                target[self.n : self.n + added] = 0
-                target[self.n : self.n + added, : rows[name].shape[1]] = rows[name]
+        for name, (_, is_matrix) in self._spec.items():
+            new = rows[name]
+            if is_matrix:
+                self._widen(name, new.shape[1])
+                self._data[name][self.n : self.n + added] = 0
+                self._data[name][self.n : self.n + added, : new.shape[1]] = new
             else:
-                target[self.n : self.n + added] = rows[name]
+                self._data[name][self.n : self.n + added] = new
         self._alive[self.n : self.n + added] = True
         self._index.add(rows["high"].astype(np.uint64), np.arange(self.n, self.n + added))
         self.n += added
         self.n_live += added
 
-    def widen(self, name: str, width: int) -> None:
-        """Give a matrix column more columns, filled with zero."""
+    def _widen(self, name: str, width: int) -> None:
         data = self._data[name]
         if data.shape[1] < width:
             wider = np.zeros((data.shape[0], width), dtype=data.dtype)
@@ -167,8 +165,8 @@ class Table:
         self.append(rows)
 
 
-def _empty(n: int, dtype: str, width: int) -> Array:
-    return np.empty((n, width) if width else n, dtype=dtype)
+def _empty(n: int, dtype: str, is_matrix: bool) -> Array:
+    return np.empty((n, 0) if is_matrix else n, dtype=dtype)
 
 
 def concatenate_rows(parts: Sequence[Mapping[str, Array]], matrices: Sequence[str] = ()) -> dict[str, Array]:

@@ -46,7 +46,8 @@ class FakeWire:
         self._out: list[tuple[str, Record]] = []
         self._command: RollbackCommand | None = None
         self._succeeded: datetime | None = None
-        self._cells: set[tuple[str, int]] = set()
+        self._cells: defaultdict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
+        self._new: list[dict[str, Any]] = []
 
     async def send(self, outputs: Iterable[Output]) -> int:
         outputs = list(outputs)
@@ -79,6 +80,9 @@ class FakeWire:
         if fields["prediction_id"] in into:
             self.totals[f"{kind}_duplicate"] += 1
         into[fields["prediction_id"]] = fields
+        if kind == "predictions":
+            start = int(fields["prediction_timestamp"] * 1000) // milliseconds(CELL) * milliseconds(CELL)
+            self._cells[fields["model_version"], start].append(fields)
 
     async def settle(self) -> list[tuple[str, Record]]:
         self.n_settled += 1
@@ -88,8 +92,7 @@ class FakeWire:
 
     def _decide(self, now: datetime) -> None:
         self._close_windows(now)
-        bad = [p for p in self._predictions.values() if p["model_version"] == "v2" and self._is_ripe(p, now)]
-        late = [p for p in bad if self._labels.get(p["prediction_id"], {}).get("actual_label") == "late"]
+        late = [p for p in self._new if self._labels.get(p["prediction_id"], {}).get("actual_label") == "late"]
         missed = sum(p["prediction_label"] == "on_time" for p in late)
         if self._command is None and len(late) >= 100 and missed / len(late) > self._limit:
             self._order(now, len(late))
@@ -97,9 +100,6 @@ class FakeWire:
             verified = self._command.model_copy(update={"state": RollbackState.VERIFIED, "decided_at": now})
             self._say(topics.ROLLBACKS.name, verified.to_bytes())
             self._succeeded = None
-
-    def _is_ripe(self, prediction: dict[str, Any], now: datetime) -> bool:
-        return prediction["prediction_timestamp"] * 1000 <= milliseconds(now - MATURITY)
 
     def _order(self, now: datetime, n: int) -> None:
         self._say(topics.ALERTS.name, make_alert(now, n).to_bytes())
@@ -110,14 +110,11 @@ class FakeWire:
         self._say(topics.ROLLBACKS.name, self._command.to_bytes())
 
     def _close_windows(self, now: datetime) -> None:
-        cells: defaultdict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
-        for prediction in self._predictions.values():
-            start = int(prediction["prediction_timestamp"] * 1000) // milliseconds(CELL) * milliseconds(CELL)
-            cells[prediction["model_version"], start].append(prediction)
-        for key in sorted(set(cells) - self._cells):
-            if from_milliseconds(key[1]) + CELL + MATURITY <= now:
-                self._cells.add(key)
-                self._say(topics.METRICS.name, self._window(key, cells[key]).to_bytes())
+        ripe = [key for key in self._cells if from_milliseconds(key[1]) + CELL + MATURITY <= now]
+        for key in sorted(ripe, key=lambda key: (key[1], key[0])):
+            rows = self._cells.pop(key)
+            self._new += rows if key[0] == "v2" else []
+            self._say(topics.METRICS.name, self._window(key, rows).to_bytes())
 
     def _window(self, key: tuple[str, int], rows: list[dict[str, Any]]) -> WindowMetrics:
         late = [p for p in rows if self._labels.get(p["prediction_id"], {}).get("actual_label") == "late"]

@@ -1,0 +1,1 @@
+"""Speed and false alarms, measured: every figure that the docs claim is printed here."""
