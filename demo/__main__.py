@@ -7,6 +7,8 @@ import json
 import logging
 import os
 import secrets
+import shutil
+import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -45,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what matters comes as an exception
     console = Console(soft_wrap=True)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # either way, end what was started
     try:
         return _run(options, console)
     except BrokerError as error:
@@ -85,13 +88,20 @@ def environment(options: Options, broker: Broker) -> dict[str, str]:
 def _run(options: Options, console: Console) -> int:
     started = time.monotonic()
     entry = setup.load_entry(options.config)
-    folder = options.out / "broker" / str(os.getpid())
-    with View(console) as view, open_broker(options.broker, folder) as broker:
+    _clear(options.out)
+    with View(console) as view, open_broker(options.broker, options.out / "broker") as broker:
         os.environ.update(environment(options, broker))
         settings = Settings()
         view.say(f"broker: {options.broker} at {broker.bootstrap_servers}")
         worker = Worker(os.environ, port=settings.web.port, log=options.out / "worker.log")
         return asyncio.run(_with_worker(options, entry, settings, worker, view, started))
+
+
+def _clear(out: Path) -> None:
+    """Forget the last run, so that nothing of it can be taken for this one's."""
+    shutil.rmtree(out / "broker", ignore_errors=True)
+    for name in ("summary.json", "report.html", "worker.log"):
+        (out / name).unlink(missing_ok=True)
 
 
 class _Inputs:

@@ -95,7 +95,10 @@ def _compute() -> Flights:
 
 
 def _milliseconds(times: pd.Series) -> NDArray[np.int64]:
-    return times.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy(dtype="datetime64[ms]").astype(np.int64)
+    utc: NDArray[np.int64] = (
+        times.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy(dtype="datetime64[ms]").astype(np.int64)
+    )
+    return utc
 
 
 def _flight_ids(table: pd.DataFrame) -> NDArray[np.str_]:
@@ -107,7 +110,8 @@ def _flight_ids(table: pd.DataFrame) -> NDArray[np.str_]:
     if not ids.is_unique:
         msg = f"flight ids: {ids[ids.duplicated()].iloc[0]!r} occurs twice, expected each once"
         raise ValueError(msg)
-    return ids.to_numpy(dtype=str)
+    names: NDArray[np.str_] = ids.to_numpy(dtype=str)
+    return names
 
 
 def _zones(airports: pd.DataFrame) -> dict[str, str]:

@@ -86,4 +86,5 @@ class Registry:
         alias = self.alias
         if alias.holdback_version is None:
             return [alias.version] * len(draws)
-        return np.where(draws < alias.traffic_ratio, alias.version, alias.holdback_version).tolist()
+        versions: list[str] = np.where(draws < alias.traffic_ratio, alias.version, alias.holdback_version).tolist()
+        return versions

@@ -57,7 +57,7 @@ def _first_alert(simulator: Simulator) -> AlertStory | None:
     """The first page on v2; without one the first alert of the run."""
     pages = simulator.journal.pages(NEW_VERSION)
     fired = simulator.journal.fired()
-    return (pages or fired or [None])[0]
+    return next(iter(pages or fired), None)
 
 
 def _steps(simulator: Simulator) -> list[dict[str, str]]:

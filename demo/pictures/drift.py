@@ -35,7 +35,7 @@ def skew(simulator: Simulator) -> str:
         NEW_VERSION: delay[traffic.served == NEW_VERSION] / MINUTES_PER_HOUR,
     }
     with drawing(2.2) as figure:
-        axes = figure.subplots()
+        axes: Any = figure.subplots()
         bins = np.linspace(-20, 60, 81)
         for version, values in sent.items():
             weights = np.full(len(values), 1 / max(1, len(values)))
@@ -63,9 +63,9 @@ def drift(simulator: Simulator) -> str:
         axes.invert_yaxis()
         months(axes)
         axes.set_title("Input drift by week")
-        bar = figure.colorbar(mesh, ax=axes, pad=0.01, aspect=10)
+        bar: Any = figure.colorbar(mesh, ax=axes, pad=0.01, aspect=10)
         bar.set_label("log10 of statistic / threshold", color=MUTED, fontsize=8)
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.outline.set_visible(False)
         return to_svg(figure, "Drift of each input by week")
 
 

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
-
-import matplotlib.dates as mdates
+from typing import Final
 
 from demo.journal import EvidenceSeen, Journal, WindowSeen
-from demo.pictures.style import COLOURS, GOOD, INK, MUTED, PAGE, drawing, percent, to_svg
+from demo.pictures.style import COLOURS, GOOD, INK, MUTED, PAGE, Axes, days, drawing, percent, to_svg
 from demo.simulator import Simulator
 from demo.traffic import NEW_VERSION
 from schemas.rollbacks import RollbackState
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 _BEFORE: Final = timedelta(days=4)
 _AFTER: Final = timedelta(days=7)
@@ -41,8 +36,7 @@ def rollback(simulator: Simulator) -> str:
             for _, at, colour in steps:
                 axes.axvline(at, color=colour, linewidth=1, alpha=0.8)
             axes.set_xlim(start, end)
-            axes.xaxis.set_major_locator(mdates.DayLocator())
-            axes.xaxis.set_major_formatter(mdates.DateFormatter("%d %b"))
+            days(axes)
         return to_svg(figure, "Miss rate by window, evidence since the deployment, and the steps of the rollback")
 
 
@@ -82,7 +76,7 @@ def _miss_rate(axes: Axes, windows: list[WindowSeen]) -> None:
         if not mine:
             continue
         middle = [each.window_start + (each.window_end - each.window_start) / 2 for each in mine]
-        rates: Any = [each.values["miss_rate"] for each in mine]
+        rates = [each.values["miss_rate"] for each in mine]
         axes.plot(middle, rates, color=colour, linewidth=0.8, alpha=0.35)
         sizes = [6 + each.n_labels / 5 for each in mine]
         axes.scatter(middle, rates, s=sizes, color=colour, label=version, alpha=0.85, linewidths=0)
@@ -105,6 +99,6 @@ def _evidence(axes: Axes, journal: Journal) -> None:
         axes.plot([each.as_of for each in mine], values, color=colour, linewidth=1.8, marker="o", markersize=4)
         axes.axhline(mine[0].threshold, color=MUTED, linewidth=1, linestyle=(0, (3, 3)))
         axes.set_yscale("log")
-        words: Any = axes.get_yaxis_transform()
+        words = axes.get_yaxis_transform()
         label = f"1/alpha = {mine[0].threshold:,.0f} "
         axes.text(1, mine[0].threshold, label, color=MUTED, ha="right", va="bottom", fontsize=8, transform=words)

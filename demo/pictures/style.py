@@ -6,7 +6,7 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, cast
 
 import matplotlib as mpl
 import matplotlib.dates as mdates
@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 
 from demo.traffic import GOOD_VERSION, NEW_VERSION
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+Axes = Any
+"""matplotlib's axes take datetimes and arrays; its stubs do not know that."""
 
 INK: Final = "#1f2a37"
 MUTED: Final = "#6b7785"
@@ -26,6 +26,7 @@ PAGE: Final = "#b3261e"
 TICKET: Final = "#c79a2b"
 GOOD: Final = "#3b7d4f"
 
+_dates: Any = mdates
 _SIZE: Final = re.compile(r' (?:width|height)="[^"]*pt"')
 _STYLE: Final[dict[str, Any]] = {
     "font.family": "DejaVu Sans", "font.size": 9, "axes.edgecolor": GRID, "axes.labelcolor": MUTED,
@@ -39,7 +40,7 @@ _STYLE: Final[dict[str, Any]] = {
 @contextmanager
 def drawing(height: float, *, grid: bool = True) -> Iterator[Figure]:
     """A figure as wide as the page, in the report's style."""
-    with mpl.rc_context({**_STYLE, "axes.grid": grid}):
+    with mpl.rc_context(cast("Any", {**_STYLE, "axes.grid": grid})):
         yield Figure(figsize=(11, height), layout="constrained")
 
 
@@ -54,8 +55,14 @@ def to_svg(figure: Figure, words: str) -> str:
 
 def months(axes: Axes) -> None:
     """Ticks at the months."""
-    axes.xaxis.set_major_locator(mdates.MonthLocator())
-    axes.xaxis.set_major_formatter(mdates.DateFormatter("%b"))
+    axes.xaxis.set_major_locator(_dates.MonthLocator())
+    axes.xaxis.set_major_formatter(_dates.DateFormatter("%b"))
+
+
+def days(axes: Axes) -> None:
+    """Ticks at the days."""
+    axes.xaxis.set_major_locator(_dates.DayLocator())
+    axes.xaxis.set_major_formatter(_dates.DateFormatter("%d %b"))
 
 
 def percent(axes: Axes) -> None:

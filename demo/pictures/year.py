@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from demo.journal import Journal
-from demo.pictures.style import COLOURS, GOOD, PAGE, TICKET, WORLD, drawing, months, percent, to_svg
+from demo.pictures.style import COLOURS, GOOD, PAGE, TICKET, WORLD, Axes, drawing, months, percent, to_svg
 from demo.simulator import Simulator
 from demo.traffic import GOOD_VERSION, NEW_VERSION
 from schemas.rollbacks import RollbackState
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 _DAY_MS: Final = 86_400_000
 _SMOOTH_DAYS: Final = 7
@@ -64,7 +61,7 @@ def _accuracy(axes: Axes, simulator: Simulator, version: str, colour: str) -> No
         axes.plot(days, daily, color=colour, linewidth=2, marker="o", markersize=4, label=version)
 
 
-def _smooth(hits: Counts, n: Counts) -> Counts:
+def _smooth(hits: Any, n: Any) -> Counts:
     window = np.ones(_SMOOTH_DAYS)
     total = np.convolve(n, window, mode="same")[: len(n)]
     rate = np.convolve(hits, window, mode="same")[: len(n)] / np.maximum(total, 1)
@@ -80,7 +77,7 @@ def _mark(axes: Axes, simulator: Simulator) -> None:
 
 
 def _line(axes: Axes, at: datetime, words: str, colour: str, *, side: str) -> None:
-    where: Any = axes.get_xaxis_transform()
+    where = axes.get_xaxis_transform()
     axes.axvline(at, color=colour, linewidth=1)
     axes.text(at, 0.03, words, color=colour, ha=side, va="bottom", fontsize=8.5, transform=where)
 

@@ -13,8 +13,16 @@ import numpy as np
 from streams.profiler.acceptance import Acceptance, Families, Key, accept, repeated
 from streams.profiler.families import Family, Fate, Label, apply_label
 from streams.profiler.model import (
-    LABEL_FIELDS, NO_REVISION, OUTCOME_LATE, OUTCOME_OPEN, WAITING_COLUMNS, ModelState, Tally, has_label, maturity_of,
-)  # fmt: skip
+    LABEL_FIELDS,
+    NO_REVISION,
+    OUTCOME_LATE,
+    OUTCOME_OPEN,
+    WAITING_COLUMNS,
+    ModelState,
+    Tally,
+    has_label,
+    maturity_of,
+)
 from streams.profiler.outcomes import errors_under, frozen_errors
 from streams.profiler.table import Array, HashIndex, Slots, concatenate_rows
 from streams.profiler.watermarks import NEVER, Horizons
@@ -178,7 +186,7 @@ class Join:
         self._fates[Fate.JOINED] += int(joins.sum())
         self._waits[place[first & ~joins]] = True
         self._set(row[joins], place[joins], is_new=is_new)
-        return place[~first]
+        return np.asarray(place[~first], dtype=np.int64)
 
     def _set(self, row: Slots, place: Slots, *, is_new: bool) -> None:
         labels, model = self._labels, self._model

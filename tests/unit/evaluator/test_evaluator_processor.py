@@ -1,5 +1,6 @@
 """The evaluator on profile deltas written by hand."""
 
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from schemas import topics
 from schemas.deployments import ResourceEvent
 from schemas.profiles import Outcomes
 from streams.engine.processor import ListRecord
-from tests.unit.evaluator.world import KEY, SPEC, START, World, alerts, cell_ms, evidence, windows
+from tests.unit.evaluator.world import START, World, alerts, cell_ms, evidence, windows
 
 PAGE: dict[str, Any] = {"signal": "miss_rate", "severity": "page", "tolerance": 0.05}
 DRIFT: dict[str, Any] = {"signal": "feature_drift", "reference_context": "global"}
@@ -49,7 +50,7 @@ def test_a_rise_of_the_miss_rate_pages_and_clears_when_it_is_gone() -> None:
     for number in range(80):
         world.cell("v1", number, miss=0.6 if 20 <= number < 30 else 0.2)
     found = alerts(world.run())
-    assert [a.status.value for a in found][0] == "firing"
+    assert next(a.status.value for a in found) == "firing"
     assert found[-1].status.value == "resolved"
     assert found[-1].resolution is not None
     assert found[-1].resolution.value == "recovered"
@@ -118,8 +119,6 @@ def test_late_labels_restate_and_decide_nothing() -> None:
     world = World([PAGE])
     for number in range(8):
         world.cell("v1", number, miss=0.2)
-    late = world.block(world.plan, "v1", 1, n=0)
-    late.counts.setflags(write=True)
     world.delta([world.block(world.plan, "v1", 1, n=300, miss=1.0)], until=8)
     world.cell("v1", 9)
     harness = world.run()
@@ -133,12 +132,9 @@ def test_thresholds_wait_for_their_time_and_have_two_levels() -> None:
     for number in range(30):
         world.cell("v1", number, miss=0.9 if 5 <= number < 12 else 0.2)
     found = alerts(world.run())
-    assert [a.status.value for a in found if a.status.value != a.previous_status] == [
-        "pending",
-        "firing",
-        "resolved",
-    ] or [a.status.value for a in found][0] == "pending"
-    assert found[-1].status.value == "resolved"
+    steps = [a for a in found if a.status is not a.previous_status]
+    assert [a.status.value for a in steps] == ["pending", "firing", "resolved"]
+    assert steps[1].starts_at - steps[0].starts_at == timedelta(hours=12)
 
 
 def test_river_reads_the_outcome_sequence() -> None:
@@ -179,7 +175,7 @@ def test_evidence_for_a_broken_version_and_recovery_after_the_rollback() -> None
     assert [t.model_version for t in first.targets] == ["v1"]
     world.deploy("v1", 80, deployment_id="d-back", generation=3, cause="rollback-1")
     served_after = World([PAGE], control=world.control, seed=2)
-    served_after._seq = 1_000  # noqa: SLF001
+    served_after._seq = 1_000
     for number in range(80, 92):
         served_after.cell("v1", number)
     harness.feed(served_after.records)
@@ -223,20 +219,21 @@ def test_resources_are_judged_by_threshold() -> None:
         for hour in range(48)
     ]  # fmt: skip
     harness.feed([ListRecord(topic=topics.RESOURCES.name, value=e.to_bytes()) for e in events], batch_sizes=5)
-    assert [a.status.value for a in alerts(harness)][0] == "firing"
+    assert next(a.status.value for a in alerts(harness)) == "firing"
     assert alerts(harness)[-1].status.value == "resolved"
     assert windows(harness, "resources")[0].values["cpu_ratio"] == pytest.approx(0.3)
 
 
-def test_without_a_reference_nothing_is_judged() -> None:
-    world = World([PAGE, DRIFT])
-    world.control._references.clear()  # noqa: SLF001
-    world.control._plan_cache.clear()  # noqa: SLF001
-    for number in range(10):
-        world.delta([world.block(world.plan, "v1", number)] if False else [], until=number)
+def test_before_the_reference_takes_effect_nothing_is_judged() -> None:
+    world = World([PAGE, DRIFT], reference_from=20)
+    for number in range(30):
+        world.cell("v1", number, miss=0.9, shift=1)
     harness = world.run()
-    assert alerts(harness) == []
-    assert KEY == f"{SPEC.get('environment', 'production')}/m"
+    statuses = {w.window_start.timestamp() * 1000: {v.status for v in w.verdicts} for w in windows(harness, "inputs")}
+    assert all(found == {"warming_up"} for start, found in statuses.items() if start < cell_ms(20))
+    assert all("warming_up" not in found for start, found in statuses.items() if start >= cell_ms(20))
+    assert alerts(harness)
+    assert all(a.starts_at.timestamp() * 1000 > cell_ms(20) for a in alerts(harness))
 
 
 def test_what_cannot_be_read_is_a_dead_letter() -> None:

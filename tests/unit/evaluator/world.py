@@ -61,6 +61,8 @@ class World:
     spec: Mapping[str, Any] = field(default_factory=lambda: SPEC)
     n_sources: int = 1
     seed: int = 1
+    reference_from: int | None = None
+    """First cell that is held against the reference."""
     control: ControlView = field(default_factory=ControlView)
     records: list[ListRecord] = field(default_factory=list)
 
@@ -82,6 +84,7 @@ class World:
         bins_only = Reference(
             reference_id="r1", model_name="m", built_from=BuiltFrom(kind="recording", n_predictions=80 * 400),
             cell=model.cell, bins=[BINS.to_dict()],
+            effective_from=None if self.reference_from is None else from_milliseconds(cell_ms(self.reference_from)),
         )  # fmt: skip
         plan = Plan(model, bins_only, tuple(self._rules()))
         blocks = [self.block(plan, "v1", cell) for cell in range(-80, 0)]
@@ -151,7 +154,7 @@ class World:
                 now_ms=now_ms,
                 caught_up=caught_up,
                 watermarks={} if end is None else {KEY: Watermarks(end, end)},
-            )  # fmt: skip
+            )
         )
 
     def _put(self, record: ProfileDelta | Heartbeat) -> None:
