@@ -17,6 +17,8 @@ _SLICE: Final = 4_096
 _DENSE_SLOTS: Final = 1 << 22
 """Up to so many slots a dense vector is counted into; beyond, sorted keys."""
 _LOW_BITS: Final = 24
+_SMALL_RANGE: Final = 8
+_MAX_VERSIONS: Final = 1 << 16
 
 Counted = tuple[NDArray[np.int64], NDArray[np.int64]]
 
@@ -65,27 +67,29 @@ class PlanCounter:
 
     def _first_block(self, version: Array, timestamp: Array) -> NDArray[np.int64]:
         """Number of each event's block of all segments."""
-        cells = timestamp - timestamp % self._plan.cell_ms
-        pairs, inverse = np.unique(np.stack([version.astype(np.int64), cells]), axis=1, return_inverse=True)
-        numbers = [self._block(int(code), int(cell)) for code, cell in pairs.T.tolist()]
-        return np.asarray(np.array(numbers, dtype=np.int64)[inverse.ravel()] * self._n_segments)
+        cell_ms = self._plan.cell_ms
+        pairs, place = compact(timestamp // cell_ms * _MAX_VERSIONS + version)
+        numbers = [self._block(pair % _MAX_VERSIONS, pair // _MAX_VERSIONS * cell_ms) for pair in pairs.tolist()]
+        return np.asarray(np.array(numbers, dtype=np.int64)[place] * self._n_segments)
 
     def _block(self, version: int, cell: int) -> int:
         return self._blocks.setdefault((version, cell), len(self._blocks))
 
     def _count(self, block: NDArray[np.int64], slots: SlotRows, sign: int) -> None:
-        distinct, place = _compact(block)
+        distinct, place = compact(block)
         stride = self._width + 1
         size = len(distinct) * stride
+        base = (place * stride).astype(np.int32 if size < np.iinfo(np.int32).max else np.int64)
         dense = size <= max(_DENSE_SLOTS, slots.size)
         total = np.zeros(size if dense else 0, dtype=np.int64)
         for start in range(0, len(block), _SLICE):
             part = slice(start, start + _SLICE)
-            index = (slots[:, part] + (place[part] * stride)[None, :]).ravel()
+            index = (slots[:, part] + base[part]).ravel()
             if dense:
                 total += np.bincount(index, minlength=size)
             else:
-                self._keep(distinct, *np.unique(index, return_counts=True), sign)
+                found, counts = np.unique(index, return_counts=True)
+                self._keep(distinct, found, counts, sign)
         if dense:
             found = np.flatnonzero(total)
             self._keep(distinct, found, total[found], sign)
@@ -97,7 +101,7 @@ class PlanCounter:
         self._parts.append((distinct[block[real]] * self._width + slot[real], counts[real].astype(np.int64) * sign))
 
     def _sum(self, block: NDArray[np.int64], sums: Sums, sign: int) -> None:
-        distinct, place = _compact(block)
+        distinct, place = compact(block)
         for slot, values in sums.items():
             total = exact_sums(place, values, len(distinct))
             self._parts.append((distinct * self._width + slot, total * sign))
@@ -137,10 +141,19 @@ class PlanCounter:
         )
 
 
-def _compact(block: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Distinct blocks, and each event's place among them."""
-    distinct, place = np.unique(block, return_inverse=True)
-    return distinct, place.astype(np.int32 if len(distinct) < _DENSE_SLOTS >> 12 else np.int64)
+def compact(values: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return distinct values in order, and each one's place; without sorting where their range is small."""
+    if not len(values):
+        return values, values
+    low = int(values.min())
+    span = int(values.max()) - low + 1
+    if span > _SMALL_RANGE * len(values) + _SMALL_RANGE:
+        distinct, place = np.unique(values, return_inverse=True)
+        return distinct, place.astype(np.int64)
+    seen = np.zeros(span, dtype=np.bool_)
+    seen[values - low] = True
+    places = np.cumsum(seen) - 1
+    return np.flatnonzero(seen) + low, places[values - low]
 
 
 def exact_sums(place: Array, values: NDArray[np.int64], n: int) -> NDArray[np.int64]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -64,7 +62,7 @@ class SlotBuilder:
 
 def input_slots(plan: Plan, events: EventColumns) -> tuple[SlotRows, Sums]:
     """Slots of predictions as they arrive."""
-    n, out = len(events), SlotBuilder(plan, len(events))
+    out = SlotBuilder(plan, len(events))
     served, counted = ~events.failed, ~events.backfill
     out.add(sections.N_PREDICTIONS, 0, counted)
     if events.failed.any():
@@ -87,7 +85,6 @@ def input_slots(plan: Plan, events: EventColumns) -> tuple[SlotRows, Sums]:
         out.add(section, 0, (verdict != NOT_EVALUATED) & counted)
         out.add(section, 1, (verdict == VIOLATED) & counted)
     _predictions(plan, events, out, served & counted)
-    assert n == len(counted)  # noqa: S101
     return out.rows(), out.sums
 
 
@@ -162,9 +159,3 @@ def _residuals(plan: Plan, predicted: Array, actual: Array, out: SlotBuilder) ->
     out.add_sum(sections.SUM_SQUARED_ERROR, residual**2)
     out.add_sum(sections.SUM_ACTUAL, np.where(known, actual / scale, 0.0))
     out.add_sum(sections.SUM_ACTUAL_SQUARED, np.where(known, (actual / scale) ** 2, 0.0))
-
-
-@lru_cache(maxsize=1024)
-def segment_names(plan: Plan) -> tuple[str, ...]:
-    """Every segment of a plan by code."""
-    return plan.segment_names
