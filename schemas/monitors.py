@@ -171,7 +171,7 @@ class Monitor(Config):
     for_: Duration = Field(default=timedelta(0), alias="for")
     """A threshold monitor fires after the condition held this long."""
     keep_firing_for: Duration | None = None
-    """An alert clears this long after its last alarm, given enough data; a day for detectors, at once for thresholds."""
+    """An alert clears this long after its last alarm; by default a day for detectors, at once for thresholds."""
     severity: Severity = Severity.TICKET
     owner: str = ""
     namespace: str = ""

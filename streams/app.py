@@ -58,6 +58,8 @@ class Parts:
         Makes the status page.
     services
         Further services, started last: the responders.
+    preceding
+        Services that must have caught up before a stage starts: the history of decisions.
     """
 
     control: ControlView
@@ -65,12 +67,14 @@ class Parts:
     exporter: Exporter
     render_status: Callable[[], str]
     services: Sequence[mode.Service] = ()
+    preceding: Sequence[mode.Service] = ()
 
 
 def product_parts(settings: Settings, names: TopicNames, stages: Iterable[StageName]) -> Parts:
     """Gather the product's own parts; a stage that is not asked for is not imported."""
     # Imported here: a worker of one stage loads neither the others nor their libraries.
     from streams.web.exporter import Exporter as ProductExporter  # noqa: PLC0415
+    from streams.web.history import History  # noqa: PLC0415
     from streams.web.status import render  # noqa: PLC0415
 
     control = ControlView()
@@ -82,6 +86,7 @@ def product_parts(settings: Settings, names: TopicNames, stages: Iterable[StageN
         exporter=exporter,
         render_status=lambda: render(exporter, control),
         services=_responders(settings, names) if StageName.RESPONDERS in chosen else (),
+        preceding=(History(settings=settings, names=names, exporter=exporter),),
     )
 
 
@@ -145,6 +150,7 @@ def build_app(settings: Settings, stages: Iterable[StageName], parts: Parts | No
         site,  # first: it answers while the others start
         TopicsService(settings, names, [runner.stage for runner in runners]),
         ControlService(settings, names, parts.control),
+        *parts.preceding,
         *(StageService(runner) for runner in runners),
         *parts.services,
     ]

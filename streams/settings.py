@@ -39,12 +39,19 @@ class KafkaSettings(_Group):
     bootstrap_servers: str = "127.0.0.1:9092"
     """Comma-separated host:port."""
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """Whether the connection is encrypted, and how it is authenticated."""
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    """Required with SASL_PLAINTEXT and SASL_SSL."""
     sasl_username: str | None = None
+    """Name of the SASL user."""
     sasl_password: SecretStr | None = None
+    """Password of the SASL user; never shown."""
     ssl_cafile: Path | None = None
+    """Certificates of the authorities that sign the brokers' ones; the system's if not given."""
     ssl_certfile: Path | None = None
+    """The client's certificate, for brokers that ask for one."""
     ssl_keyfile: Path | None = None
+    """The key of the client's certificate."""
     connect_timeout_seconds: float = Field(default=20.0, gt=0)
     """How long a start waits for a broker before it gives up with exit code 3."""
 
@@ -61,6 +68,7 @@ class TopicSettings(_Group):
     models_partitions: int = Field(default=4, ge=1, le=1000)
     """Partitions of topics that are keyed by environment and model."""
     replication_factor: int = Field(default=1, ge=1, le=9)
+    """Copies of each partition, for topics that are created here."""
 
 
 class EngineSettings(_Group):
@@ -69,21 +77,29 @@ class EngineSettings(_Group):
     application_id: str = Field(default="plumbline", pattern=r"^[a-zA-Z0-9._-]+$")
     """Prefix of consumer groups, transactional ids and changelogs."""
     processing_guarantee: ProcessingGuarantee = ProcessingGuarantee.EXACTLY_ONCE
+    """`exactly_once` needs a broker with transactions; `at_least_once` runs on any."""
     commit_interval_seconds: float = Field(default=0.2, gt=0)
     """A batch is cut after this long at the latest."""
     commit_when_drained_seconds: float = Field(default=0.02, gt=0)
     """With nothing left to read a batch is cut at once, but not more often than this."""
     commit_max_records: int = Field(default=50_000, ge=1)
+    """A batch is cut at this many records ..."""
     commit_max_bytes: int = Field(default=8_000_000, ge=1)
+    """... or at this many bytes of input."""
     fetch_max_records: int = Field(default=500, ge=1)
     """Records handed to a Processor at a time; small chunks stay in the cache."""
     queue_max_records: int = Field(default=100_000, ge=1)
     """High water of a task's queue, where its partition is paused."""
     heartbeat_interval_seconds: float = Field(default=10.0, gt=0)
+    """How often a task says that it is alive, with its event time."""
     session_timeout_seconds: float = Field(default=10.0, gt=0)
+    """A worker that is silent to its group for this long loses its partitions."""
     max_poll_interval_seconds: float = Field(default=300.0, gt=0)
+    """A worker that fetches nothing for this long loses its partitions."""
     transaction_timeout_seconds: float = Field(default=10.0, gt=0)
+    """The broker aborts a transaction that stays open for this long."""
     shutdown_timeout_seconds: float = Field(default=4.0, gt=0)
+    """After this long a shutdown that hangs ends the process."""
     group_instance_id: str | None = None
     """Static membership: a restart under the same id moves no partition."""
     on_processing_error: Literal["stop", "dead_letter"] = "stop"
@@ -96,6 +112,7 @@ class IngestSettings(_Group):
     """Bounds and tolerances on what comes in."""
 
     max_record_bytes: int = Field(default=1_000_000, ge=1_000)
+    """Larger records are dead letters."""
     max_future_skew_seconds: float = Field(default=300.0, ge=0)
     """How far an event's own time may lie ahead of its append time."""
     max_models: int = Field(default=1_000, ge=1)
@@ -110,6 +127,7 @@ class WebSettings(_Group):
     host: str = "127.0.0.1"
     """Loopback unless told otherwise."""
     port: int = Field(default=6066, ge=0, le=65_535)
+    """Where /metrics, /healthz, /readyz and the status page are served; 0 takes a free one."""
     max_series_per_model: int = Field(default=500, ge=10)
     """Bound on metric series per model; reaching it is a metric of its own."""
 
@@ -120,12 +138,15 @@ class ResponderSettings(_Group):
     alertmanager_url: str | None = None
     """Base URL of an Alertmanager; alerts in force are posted to its /api/v2/alerts."""
     alertmanager_interval_seconds: float = Field(default=60.0, gt=0)
+    """How often alerts in force are posted again."""
     webhook_url: str | None = None
     """Receives rollback commands as signed JSON."""
     webhook_secret: SecretStr | None = None
     """Key of the HMAC-SHA256 signature; required with `webhook_url`."""
     timeout_seconds: float = Field(default=5.0, gt=0)
+    """Of a single post."""
     attempts: int = Field(default=5, ge=1)
+    """Posts of one command before it becomes a dead letter."""
 
     @model_validator(mode="after")
     def _secret_comes_with_url(self) -> ResponderSettings:
@@ -157,7 +178,9 @@ class LogSettings(_Group):
     """What is said, and how."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """Less than this is not logged."""
     format: Literal["console", "json"] = "console"
+    """For people, or one JSON object a line."""
 
 
 class Settings(BaseSettings):

@@ -79,7 +79,8 @@ class PlanCounter:
         distinct, place = compact(block)
         stride = self._width + 1
         size = len(distinct) * stride
-        base = (place * stride).astype(np.int32 if size < np.iinfo(np.int32).max else np.int64)
+        wide = size >= np.iinfo(np.int32).max
+        base: Array = (place * stride).astype(np.int64 if wide else np.int32)
         dense = size <= max(_DENSE_SLOTS, slots.size)
         total = np.zeros(size if dense else 0, dtype=np.int64)
         for start in range(0, len(block), _SLICE):

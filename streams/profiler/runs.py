@@ -92,7 +92,7 @@ def pack_columns(columns: Mapping[str, Array]) -> PackedColumns | None:
         return None
     packed: dict[str, tuple[str, bytes]] = {}
     for name, column in columns.items():
-        data, prefix = column, ""
+        data, prefix = column, "m" if column.ndim > 1 else ""
         if column.dtype == np.int64 and column.ndim == 1:
             data, prefix = np.diff(column, prepend=np.int64(0)), "d"
         packed[name] = (prefix + column.dtype.str, np.ascontiguousarray(data).tobytes())
@@ -105,10 +105,10 @@ def unpack_columns(packed: PackedColumns | None) -> dict[str, Array]:
         return {}
     out: dict[str, Array] = {}
     for name, (kind, data) in packed.columns.items():
-        column: Any = np.frombuffer(data, dtype=kind.removeprefix("d"))
+        column: Any = np.frombuffer(data, dtype=kind.lstrip("dm"))
         if kind.startswith("d"):
             column = np.cumsum(column)
-        out[name] = column if len(column) == packed.n else column.reshape(packed.n, -1)
+        out[name] = column.reshape(packed.n, -1) if kind.startswith("m") else column
     return out
 
 

@@ -68,6 +68,7 @@ class Alertmanager:
                     return
             except httpx.HTTPError:
                 time.sleep(0.05)
+        self.stop()
         pytest.fail((self._folder / "alertmanager.log").read_text()[-2000:])
 
     def stop(self) -> None:

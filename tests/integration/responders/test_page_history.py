@@ -20,7 +20,7 @@ async def test_what_was_decided_before_the_start_is_on_the_page(tansu: TansuBrok
     settings = Settings(
         kafka=KafkaSettings(bootstrap_servers=tansu.bootstrap_servers),
         topics=TopicSettings(prefix="history.", events_partitions=1, models_partitions=1),
-        engine=EngineSettings(processing_guarantee=ProcessingGuarantee.AT_LEAST_ONCE),
+        engine=EngineSettings(application_id="history", processing_guarantee=ProcessingGuarantee.AT_LEAST_ONCE),
     )
     await ensure_topics(settings)
     decided: list[tuple[Topic, Event]] = [(topics.ALERTS, alert()), (topics.ROLLBACKS, command())]

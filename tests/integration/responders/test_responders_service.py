@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,7 +44,7 @@ def make_settings(broker: TansuBroker, prefix: str, **responders: Any) -> Settin
     return Settings(
         kafka=KafkaSettings(bootstrap_servers=broker.bootstrap_servers),
         topics=TopicSettings(prefix=f"{prefix}.", events_partitions=2, models_partitions=1),
-        engine=EngineSettings(processing_guarantee=ProcessingGuarantee.AT_LEAST_ONCE),
+        engine=EngineSettings(application_id=prefix, processing_guarantee=ProcessingGuarantee.AT_LEAST_ONCE),
         responders=ResponderSettings(timeout_seconds=1, **responders),
     )
 
@@ -89,26 +90,31 @@ def receiver(answers: Answers) -> Iterator[Receiver]:
     made.stop()
 
 
-async def test_alerts_reach_an_alertmanager_and_survive_our_restart(tansu: TansuBroker, tmp_path: Any) -> None:
-    alertmanager = Alertmanager(tmp_path)
-    alertmanager.start()
+@pytest.fixture
+def alertmanager(tmp_path: Path) -> Iterator[Alertmanager]:
+    made = Alertmanager(tmp_path)
+    made.start()
+    yield made
+    made.stop()
+
+
+async def test_alerts_reach_an_alertmanager_and_survive_our_restart(
+    tansu: TansuBroker, alertmanager: Alertmanager
+) -> None:
     settings = make_settings(tansu, "alerts", alertmanager_url=alertmanager.url, alertmanager_interval_seconds=60.0)
     await ensure_topics(settings)
-    try:
-        await publish(settings, topics.ALERTS, alert(), alert(name="pending", status="pending"))
-        for names in (["miss"], ["miss"]):
-            service = Responders(settings=settings, names=TopicNames(settings))
-            await service.start()
+    await publish(settings, topics.ALERTS, alert(), alert(name="pending", status="pending"))
 
-            async def listed(names: list[str] = names) -> bool:
-                return await alertmanager.names() == names
+    async def is_listed() -> bool:
+        return await alertmanager.names() == ["miss"]
 
-            await eventually(listed)
-            await service.stop()
-            alertmanager.stop()  # forgets everything; the next life of ours has to say it again
-            alertmanager.start()
-    finally:
-        alertmanager.stop()
+    for _ in range(2):
+        service = Responders(settings=settings, names=TopicNames(settings))
+        await service.start()
+        await eventually(is_listed)
+        await service.stop()
+        alertmanager.stop()  # forgets everything; the next life of ours has to say it again
+        alertmanager.start()
 
 
 async def test_a_command_is_delivered_signed_retried_and_acted_on_once(

@@ -15,10 +15,8 @@ cells = st.lists(
 def stream(steps: list[tuple[int, int, float]]) -> World:
     world = World([PAGE])
     world.deploy("v1", 0)
-    number = 0
-    for ahead, n, miss in steps:
+    for number, (ahead, n, miss) in enumerate(steps):
         world.cell("v1", number, n=n, miss=miss, until=number + ahead)
-        number += 1
     return world
 
 

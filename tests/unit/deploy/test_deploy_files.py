@@ -13,18 +13,11 @@ from typing import Any
 
 import pytest
 import yaml
-from prometheus_client.metrics import MetricWrapperBase
+from deploy_support import DEPLOY, ROOT, RULES, exported, settings_variables
 
-from streams import telemetry
-from streams.settings import Settings
-
-ROOT = Path(__file__).resolve().parents[3]
-DEPLOY = ROOT / "deploy"
-RULES = DEPLOY / "prometheus" / "rules.yml"
 DASHBOARD = DEPLOY / "grafana" / "dashboards" / "plumbline.json"
 COMPOSE = ROOT / "docker-compose.yml"
 
-_SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
 _LABELS_OF_A_SCRAPE = {"instance", "job", "le"}
 _NAME = re.compile(r"\bplumbline_[a-z0-9_]+")
 _SELECTOR = re.compile(r"\b(plumbline_[a-z0-9_]+)\s*\{([^}]*)\}")
@@ -43,16 +36,6 @@ def run(program: str, *arguments: str | Path, cwd: Path = ROOT) -> None:
         [path, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, check=False, timeout=120
     )
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def exported() -> dict[str, set[str]]:
-    """Every name that a scrape may show, with its labels."""
-    found: dict[str, set[str]] = {}
-    for metric in vars(telemetry).values():
-        if isinstance(metric, MetricWrapperBase):
-            for suffix in _SUFFIXES[metric._type]:
-                found[metric._name + suffix] = set(metric._labelnames)
-    return found
 
 
 def rule_expressions() -> list[str]:
@@ -127,6 +110,13 @@ def test_every_label_that_is_asked_for_exists(expressions):
         for label in labels - known.get(name, set()) - _LABELS_OF_A_SCRAPE
     ]
     assert unknown == []
+
+
+def test_prometheus_understands_every_query_of_the_dashboard(tmp_path: Path):
+    queries = [target["expr"] for panel in dashboard()["panels"] for target in panel.get("targets", ())]
+    rules = [{"record": f"query_{i}", "expr": q.replace("$__rate_interval", "1m")} for i, q in enumerate(queries)]
+    (tmp_path / "queries.yml").write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
+    run("promtool", "check", "rules", tmp_path / "queries.yml")
 
 
 def test_every_rule_says_how_urgent_it_is_and_what_it_means():
@@ -212,12 +202,3 @@ def test_the_image_does_not_run_as_root_and_has_what_the_wheel_needs():
     for name in re.findall(r'"([a-z]+)"', packages[1]):
         assert f"COPY {name}/ {name}/" in dockerfile
         assert f"!{name}" in ignored
-
-
-def settings_variables() -> set[str]:
-    """The environment variable of every setting."""
-    return {
-        f"PLUMBLINE_{group}_{name}".upper()
-        for group, of_group in Settings.model_fields.items()
-        for name in of_group.annotation.model_fields  # type: ignore[union-attr]
-    }

@@ -1,0 +1,94 @@
+"""Bottom-k samples of models without a reference: what is taken depends on hashes alone, so samples merge."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from schemas.models import TaskKind
+from schemas.profiles import Sample
+from streams.control.bins import TAG_PREFIX, canonical_text, infer_kind
+from streams.control.plan import Plan
+from streams.ingest.predictions import Part
+
+SAMPLE_SIZE: Final = 2_000
+"""Smallest hashes that are kept per model and version."""
+_EVERY: Final = 2**64
+Taken = dict[str, list[tuple[int, Sample]]]
+"""By version: order of the event, and its sample."""
+
+
+@dataclass(slots=True)
+class Sampler:
+    """What one model was sampled for; `redact` names features that never leave the prediction topic."""
+
+    redact: Collection[str]
+    _hashes: dict[str, list[int]] = field(default_factory=dict)
+    """By version, the k smallest hashes so far, in order."""
+
+    def _limit(self, version: str) -> int:
+        kept = self._hashes.get(version) or []
+        return kept[-1] if len(kept) >= SAMPLE_SIZE else _EVERY
+
+    def take(self, part: Part, into: Taken) -> None:
+        """Sample a part of a chunk while its events are at hand."""
+        columns = part.columns
+        names = part.names.versions.names
+        usable = ~columns.backfill & ~columns.failed
+        for code in np.unique(columns.version).tolist():
+            version = names[code]
+            taken = into.setdefault(version, [])
+            limit = min(self._limit(version), taken[-1][1].hash if len(taken) >= SAMPLE_SIZE else _EVERY)
+            below = columns.hash_high < np.uint64(limit) if limit < _EVERY else True
+            rows = np.flatnonzero(usable & (columns.version == code) & below)
+            for i in rows.tolist():
+                stamp = int(columns.timestamp_ms[i])
+                sample = self._sample(int(columns.hash_high[i]), version, stamp, part.events[i], columns.plan)
+                taken.append((int(columns.order[i]), sample))
+            if len(taken) > SAMPLE_SIZE:
+                taken.sort(key=lambda entry: entry[1].hash)
+                del taken[SAMPLE_SIZE:]
+
+    def _sample(self, hash_: int, version: str, timestamp_ms: int, event: Any, plan: Plan) -> Sample:
+        features = {name: value for name, value in event.features.items() if name not in self.redact and _plain(value)}
+        for name in (*plan.spec.segments, *plan.spec.groups):
+            if name in event.tags and name not in self.redact:
+                features[TAG_PREFIX + name] = event.tags[name]
+        regression = plan.spec.task is TaskKind.REGRESSION
+        score = event.prediction_score
+        return Sample(
+            hash=hash_,
+            model_version=version,
+            timestamp_ms=timestamp_ms,
+            features=features,
+            prediction=event.prediction_value if regression else canonical_text(event.prediction_label),
+            score=score if isinstance(score, float) else None,
+        )
+
+    def chosen(self, taken: Taken, accepted: Collection[int]) -> list[Sample]:
+        """Samples of accepted events, in order of their hashes."""
+        found = {s.hash: s for entries in taken.values() for order, s in entries if order in accepted}
+        return [found[hash_] for hash_ in sorted(found)]
+
+    def commit(self, samples: list[Sample]) -> None:
+        """These were sent: only smaller hashes are of interest from here."""
+        for version in {sample.model_version for sample in samples}:
+            new = {sample.hash for sample in samples if sample.model_version == version}
+            self._hashes[version] = sorted({*self._hashes.get(version, ()), *new})[:SAMPLE_SIZE]
+
+
+def feature_kinds(samples: list[Sample]) -> dict[str, str]:
+    """Kinds of the features seen in some samples."""
+    columns: dict[str, list[object]] = {}
+    for sample in samples:
+        for name, value in sample.features.items():
+            if not name.startswith(TAG_PREFIX):
+                columns.setdefault(name, []).append(value)
+    return {name: infer_kind(values) for name, values in sorted(columns.items())}
+
+
+def _plain(value: object) -> bool:
+    return value is None or isinstance(value, (str, bool, int, float))

@@ -1,0 +1,1 @@
+"""The same processors over a recorded stream, no Kafka."""
