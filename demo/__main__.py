@@ -40,6 +40,7 @@ from streams.settings import Settings
 _SERVE_PORT = 6066
 _CACHE = ROOT / "build" / "demo-cache"
 _NO_BROKER = 3
+_PLAIN_WIDTH = 160
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what matters comes as an exception
     console = Console(soft_wrap=True)
+    if not console.is_terminal:
+        console.width = _PLAIN_WIDTH
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # either way, end what was started
     try:
         return _run(options, console)

@@ -35,7 +35,7 @@ class Options:
     start: date = FIRST_DAY
     until: date = LAST_DAY
     step: timedelta = timedelta(hours=24)
-    probation_step: timedelta = timedelta(hours=6)
+    probation_step: timedelta = timedelta(hours=3)
     kill_worker_on: date | None = None
     serve: bool = False
     port: int = 0
@@ -100,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--from", dest="start", type=date.fromisoformat, metavar="DAY", help="first day (default 2013-01-01)")
     add("--until", type=date.fromisoformat, metavar="DAY", help="last day (default: the year's end)")
     add("--step", type=parse_duration, help="event time between two looks at the commands (default 24h)")
-    add("--probation-step", type=parse_duration, help="the same, in the weeks after a deployment (default 6h)")
+    add("--probation-step", type=parse_duration, help="the same, in the week after a deployment (default 3h)")
     add("--kill-worker-on", type=date.fromisoformat, metavar="DAY", help="SIGKILL the worker there, and start another")
     add("--serve", action="store_true", default=None, help="keep the worker and its pages up afterwards")
     add("--port", type=int, help="port of the worker's pages (default: a free one; 6066 with --serve)")

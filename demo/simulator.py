@@ -26,7 +26,7 @@ from schemas.models import ModelSpec
 from schemas.rollbacks import RollbackCommand, RollbackState, RollbackStatus
 from streams.engine.processor import Output, Record
 
-PROBATION: Final = timedelta(days=14)
+PROBATION: Final = timedelta(days=7)
 """After a deployment the steps are short for this long: that is when commands come."""
 _BAD_INPUT_AFTER: Final = timedelta(days=21)
 _RESOURCES_EVERY: Final = timedelta(hours=6)

@@ -12,7 +12,7 @@ import msgspec
 
 from demo.errors import DemoError
 from demo.reading import TopicReader
-from schemas.profiles import Heartbeat, ProfileDelta, ProfileRecord, Totals, Watermarks
+from schemas.profiles import Heartbeat, ProfileRecord, Totals, Watermarks
 
 _PATIENCE_SECONDS: Final = 45.0
 _decode = msgspec.msgpack.Decoder(ProfileRecord).decode
@@ -37,17 +37,19 @@ class TotalsBook:
             self.n_partitions = record.n_partitions
             self._totals[partition] = {key: dict(each) for key, each in record.totals.items()}
             self._watermarks[partition] = dict(record.watermarks)
-        elif isinstance(record, ProfileDelta):
-            key = f"{record.environment}/{record.model_name}"
-            self._totals.setdefault(partition, {})[key] = dict(record.totals)
-            self._watermarks.setdefault(partition, {})[key] = record.watermarks
+        elif partition in self._totals:
+            self._totals[partition][f"{record.environment}/{record.model_name}"] = dict(record.totals)
 
     def has_reached(self, not_before_ms: int, keys: Iterable[str]) -> bool:
-        """Whether every source partition has seen the final watermarks of these models."""
+        """Whether a Heartbeat of every source partition has told of the final watermarks of these models.
+
+        A delta tells of one model alone; only a Heartbeat has everything, also what belongs to no model.
+        """
+        wanted = list(keys)
         return bool(self.n_partitions) and all(
             _is_past(self._watermarks.get(partition, {}).get(key), not_before_ms)
             for partition in range(self.n_partitions)
-            for key in keys
+            for key in wanted
         )
 
     def sums(self) -> dict[str, int]:

@@ -141,7 +141,7 @@ class ResponderSettings(_Group):
     """How often alerts in force are posted again."""
     webhook_url: str | None = None
     """Receives rollback commands as signed JSON."""
-    webhook_secret: SecretStr | None = None
+    webhook_secret: SecretStr | None = Field(default=None, min_length=1)
     """Key of the HMAC-SHA256 signature; required with `webhook_url`."""
     timeout_seconds: float = Field(default=5.0, gt=0)
     """Of a single post."""
@@ -170,7 +170,7 @@ class GovernorSettings(_Group):
     """Beyond this the breaker opens: further rollbacks need a person."""
     command_ttl_seconds: float = Field(default=3600.0, gt=0)
     """A command that nobody executed expires after this long, on the wall clock."""
-    signing_key: SecretStr | None = None
+    signing_key: SecretStr | None = Field(default=None, min_length=1)
     """Key of the HMAC-SHA256 signature of commands; executors refuse unsigned ones where they have it."""
 
 

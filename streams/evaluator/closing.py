@@ -101,6 +101,7 @@ def _close(model: ModelEvaluator, closing: Closing) -> None:
     if closing.is_serving:
         watched = watch(
             series=series,
+            share=model.derived.weights(model.key, closing.plan, cell_ms),
             closing=[s for s in series if s.needs_labels is closing.outcomes],
             read=lambda s: read(
                 s, closing.counted(s.segment), view, cell_start_ms=cell_ms, n_series=max(1, len(series))
@@ -121,7 +122,6 @@ def _scene(model: ModelEvaluator, closing: Closing, reference: Reference | None)
     deployments = [d for d in model.serving(closing.now_ms) if d.model_version == closing.key.model_version]
     counted = closing.counted()
     n1, n = rate_pair(Signal.LABEL_COVERAGE, counted, monitor=_COVERAGE)
-    monitors = model.monitors(closing.key.cell_ms)
     return Scene(
         spec=closing.plan.spec,
         model_version=closing.key.model_version,
@@ -130,7 +130,7 @@ def _scene(model: ModelEvaluator, closing: Closing, reference: Reference | None)
         n=int(counted.total(sections.N_PREDICTIONS)),
         reference=reference,
         deployment=champion(deployments) or (deployments[0] if deployments else None),
-        config_revision=digest(sorted(m.revision for m in monitors))[:12],
+        config_revision=model.derived.config_revision(model.key, closing.key.cell_ms),
         coverage=float(n1) / float(n) if closing.outcomes and n else None,
         moved=dict(model.state.moved),
         offsets=model.offsets,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from schemas.alerts import Alert, Resolution
 from schemas.base import Event, from_milliseconds, milliseconds
 from schemas.deployments import DeploymentEvent
+from schemas.identifiers import digest
 from schemas.metrics import WindowMetrics
 from schemas.models import ModelSpec
 from schemas.monitors import Monitor
@@ -23,6 +24,9 @@ from streams.evaluator.reference_view import ReferenceView
 from streams.evaluator.series import Series, expand
 from streams.evaluator.serving import in_force, known_deployments
 from streams.evaluator.state import ModelState
+from streams.evaluator.watch import weights
+
+_MAX_DERIVED = 10_000
 
 
 class Derived:
@@ -32,17 +36,41 @@ class Derived:
         self.control = control
         self._revision = -1
         self._series: dict[tuple[str, str, int], list[Series]] = {}
+        self._weights: dict[tuple[str, str, int], dict[str, float]] = {}
+        self._revisions: dict[tuple[str, int], str] = {}
         self._views: dict[tuple[str, int, str], ReferenceView] = {}
 
     def series(self, key: str, plan: Plan, cell_ms: int) -> list[Series]:
         """The series of a model in a cell."""
-        if self._revision != self.control.revision:
-            self._series.clear()
-            self._revision = self.control.revision
+        self._refresh()
         name = (key, plan.plan_id, cell_ms)
         if name not in self._series:
             self._series[name] = expand(self.control.monitors(key, cell_ms), plan)
         return self._series[name]
+
+    def weights(self, key: str, plan: Plan, cell_ms: int) -> dict[str, float]:
+        """Each series' share of its severity's budget."""
+        self._refresh()
+        name = (key, plan.plan_id, cell_ms)
+        if name not in self._weights:
+            self._weights[name] = weights(self.series(key, plan, cell_ms))
+        return self._weights[name]
+
+    def config_revision(self, key: str, cell_ms: int) -> str:
+        """Hash of the monitors in force for a cell."""
+        self._refresh()
+        if (key, cell_ms) not in self._revisions:
+            monitors = self.control.monitors(key, cell_ms)
+            self._revisions[key, cell_ms] = digest(sorted(m.revision for m in monitors))[:12]
+        return self._revisions[key, cell_ms]
+
+    def _refresh(self) -> None:
+        """Forget what was derived from an older revision; a bound keeps long runs small."""
+        if self._revision != self.control.revision or len(self._series) > _MAX_DERIVED:
+            self._series.clear()
+            self._weights.clear()
+            self._revisions.clear()
+            self._revision = self.control.revision
 
     def view(self, key: str, plan: Plan, cell_ms: int) -> ReferenceView | None:
         """The reference that a cell is held against; None before the first one takes effect."""

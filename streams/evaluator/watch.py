@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -95,6 +95,7 @@ def threshold_of(spec: ModelSpec, severity: Severity, n_versions: int) -> float:
 def watch(
     *,
     series: Sequence[Series],
+    share: Mapping[str, float],
     closing: Iterable[Series],
     read: Callable[[Series], Reading],
     states: dict[str, SeriesState],
@@ -108,6 +109,8 @@ def watch(
     ----------
     series
         All series of the version: a budget's sum takes in those that this window does not close.
+    share
+        Their `weights`.
     closing
         Those fed by this window.
     read
@@ -128,7 +131,6 @@ def watch(
         state = states.setdefault(state_key(model_version, one), SeriesState())
         if _feed(state, reading):
             recovered.add(one.key)
-    share = weights(series)
     known = {one.key: states.get(state_key(model_version, one)) for one in series if one.key in share}
     statistics = {key: kept.statistic for key, kept in known.items() if kept is not None}
     limits = {severity: threshold_of(spec, severity, n_versions) for severity in Severity}
@@ -183,7 +185,7 @@ def _alarm(
     severity: Severity,
     limit: float,
     series: Sequence[Series],
-    share: dict[str, float],
+    share: Mapping[str, float],
     statistics: dict[str, float],
     readings: dict[str, Reading],
 ) -> Alarm | None:

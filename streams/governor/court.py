@@ -26,7 +26,7 @@ _UPSTREAM = timedelta(days=1)
 """How long an announced upstream change may explain what follows, unless it says itself."""
 _CONTROL_WINDOW = timedelta(days=2)
 """Another model's alert this close to the deployment speaks for a common cause."""
-_WORTH_SAYING = {"insufficient_evidence", "own_rollback", "already_ordered", "policy_off", "not_current"}
+_UNSAID = {"insufficient_evidence", "own_rollback", "already_ordered", "policy_off", "not_current"}
 """Refusals that are the normal state of things: not published."""
 
 
@@ -67,7 +67,7 @@ class Court:
         decision = decide(situation)
         if decision.allowed:
             self._order(situation, decision)
-        elif decision.reason not in _WORTH_SAYING and decision.reason not in situation.case.refused:
+        elif decision.reason not in _UNSAID and decision.reason not in situation.case.refused:
             self._refuse(situation, decision)
 
     def _case(self, evidence: RollbackEvidence) -> Case:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
@@ -18,7 +19,7 @@ from schemas.deployments import DeploymentEvent
 from schemas.evidence import RollbackEvidence
 from schemas.identifiers import model_key, stable_id
 from schemas.incidents import AuditEntry, Incident, Intervention
-from schemas.rollbacks import SIGNATURE_HEADER, RollbackCommand, RollbackStatus
+from schemas.rollbacks import SIGNATURE_HEADER, RollbackCommand, RollbackStatus, sign
 from schemas.topics import Topic
 from streams.control.view import ControlView
 from streams.engine.processor import Change, CommitContext, DeadLetter, Output, Record, Staged
@@ -81,7 +82,9 @@ class GovernorProcessor:
             return Staged()
         books = copy.deepcopy(self._books)
         court = Court(books.ledger, books.cases, books.incidents, self._control, self._settings)
-        dead = [letter for topic, record in self._pending if (letter := _take(court, topic, record)) is not None]
+        signing_key = self._settings.governor.signing_key
+        key = None if signing_key is None else signing_key.get_secret_value()
+        dead = [letter for topic, record in self._pending if (letter := _take(court, topic, record, key)) is not None]
         self._pending = []
         if heartbeat:
             court.expire(context.now_ms)
@@ -109,7 +112,7 @@ def _restore(into: dict[str, S], key: str, value: bytes | None, kind: type[S]) -
         into[key] = msgspec.msgpack.decode(value, type=kind)
 
 
-def _take(court: Court, topic: str, record: Record) -> DeadLetter | None:
+def _take(court: Court, topic: str, record: Record, key: str | None) -> DeadLetter | None:
     value = record.value or b""
     try:
         if topic == topics.EVIDENCE.name:
@@ -117,12 +120,23 @@ def _take(court: Court, topic: str, record: Record) -> DeadLetter | None:
         elif topic == topics.ALERTS.name:
             court.take_alert(Alert.model_validate_json(value))
         elif topic == topics.INTERVENTIONS.name:
+            if not _is_signed(record, key):
+                message = f"{topic}: header {SIGNATURE_HEADER} is missing or wrong: expected one by the governor's key"
+                return DeadLetter(record=record, reason="signature", message=message)
             court.take_intervention(Intervention.model_validate_json(value))
         else:
             court.take_status(RollbackStatus.model_validate_json(value), record.timestamp)
     except ValidationError as error:
         return DeadLetter(record=record, reason="schema", message=f"{topic}: {error}")
     return None
+
+
+def _is_signed(record: Record, key: str | None) -> bool:
+    """Whether an intervention was signed by who holds the key; without a key everybody's word counts."""
+    if key is None:
+        return True
+    given = {name.lower(): value for name, value in record.headers}.get(SIGNATURE_HEADER, b"")
+    return hmac.compare_digest(given, sign(key, record.value or b"").encode())
 
 
 def _changes(before: Books, after: Books) -> list[Change]:

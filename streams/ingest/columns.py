@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final, Self
 
 import numpy as np
@@ -103,6 +103,13 @@ class EventColumns(_Columns):
         names = [f.name for f in fields(cls) if f.name not in {"plan", "type_findings"}]
         joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
         return cls(plan=parts[0].plan, type_findings=findings, **joined)
+
+    def where(self, kept: NDArray[np.bool_]) -> Self:
+        """Keep the rows of a mask."""
+        if kept.all():
+            return self
+        found: dict[str, Any] = {name: column[kept] for name, column in self.arrays().items()}
+        return replace(self, **found)
 
     def findings(self) -> NDArray[np.bool_]:
         """Findings of type as a matrix, even where there are none."""

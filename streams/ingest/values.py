@@ -25,8 +25,9 @@ UNKNOWN_MS: Final = -1
 
 def hashes(prediction_ids: Iterable[str]) -> tuple[UInt64, UInt64]:
     """Hash ids to 128 bits, stable over machines and versions: (high, low) halves, each of shape (n,)."""
-    digests = np.frombuffer(b"".join(map(xxh3_128_digest, prediction_ids)), dtype=">u8").reshape(-1, 2)  # type: ignore[arg-type]
-    return digests[:, 0].astype(np.uint64), digests[:, 1].astype(np.uint64)
+    digests = b"".join([xxh3_128_digest(name.encode()) for name in prediction_ids])
+    halves = np.frombuffer(digests, dtype=">u8").reshape(-1, 2)
+    return halves[:, 0].astype(np.uint64), halves[:, 1].astype(np.uint64)
 
 
 def timestamps_ms(times: Sequence[float | datetime]) -> Int64:

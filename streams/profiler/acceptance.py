@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.profiler.families import Family, standing_label
-from streams.profiler.model import ModelState
+from streams.profiler.model import TIMELY_NEVER, ModelState
 from streams.profiler.table import Array, Slots
 from streams.profiler.watermarks import Horizons
 
@@ -43,7 +43,9 @@ class Families:
             family = families[-1]
             family.old.append(slot)
             family.versions.add(int(rows["version"][slot]))
-            family.inherited = family.standing = standing_label(
+            timely = int(rows["timely"][slot])
+            family.timely = family.timely if timely == TIMELY_NEVER else timely
+            family.standing = standing_label(
                 int(rows["label_timestamp"][slot]),
                 int(rows["label_arrival"][slot]),
                 float(rows["label"][slot]),

@@ -79,8 +79,7 @@ class PlanCounter:
         distinct, place = compact(block)
         stride = self._width + 1
         size = len(distinct) * stride
-        wide = size >= np.iinfo(np.int32).max
-        base: Array = (place * stride).astype(np.int64 if wide else np.int32)
+        base = self._base(place, stride, size)
         dense = size <= max(_DENSE_SLOTS, slots.size)
         total = np.zeros(size if dense else 0, dtype=np.int64)
         for start in range(0, len(block), _SLICE):
@@ -89,11 +88,17 @@ class PlanCounter:
             if dense:
                 total += np.bincount(index, minlength=size)
             else:
-                found, counts = np.unique(index, return_counts=True)
-                self._keep(distinct, found, counts, sign)
+                keys, counts = np.unique(index, return_counts=True)
+                self._keep(distinct, keys, counts, sign)
         if dense:
             found = np.flatnonzero(total)
             self._keep(distinct, found, total[found], sign)
+
+    @staticmethod
+    def _base(place: Array, stride: int, size: int) -> Array:
+        """First slot of each event's block, as narrow as it may be."""
+        first: Array = place * stride
+        return first.astype("i4") if size < np.iinfo(np.int32).max else first
 
     def _keep(self, distinct: Array, index: Array, counts: Array, sign: int) -> None:
         stride = self._width + 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from streams.profiler.model import NO_REVISION
+from streams.profiler.model import NO_REVISION, TIMELY_OPEN
 from streams.profiler.watermarks import Horizons
 
 
@@ -42,8 +42,8 @@ class Family:
     anchor: int
     arrival: int
     standing: Label | None = None
-    inherited: Label | None = None
-    """What stood before this batch."""
+    timely: int = TIMELY_OPEN
+    """The label that stood when the cell matured, as far as it is known before this batch."""
     versions: set[int] = field(default_factory=set)
     old: list[int] = field(default_factory=list)
     new: list[int] = field(default_factory=list)

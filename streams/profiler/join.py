@@ -15,15 +15,13 @@ from streams.profiler.families import Family, Fate, Label, apply_label
 from streams.profiler.model import (
     LABEL_FIELDS,
     NO_REVISION,
-    OUTCOME_LATE,
-    OUTCOME_OPEN,
+    TIMELY_OPEN,
     WAITING_COLUMNS,
     ModelState,
     Tally,
     has_label,
-    maturity_of,
 )
-from streams.profiler.outcomes import errors_under, frozen_errors
+from streams.profiler.outcomes import timely_after, timely_at_first
 from streams.profiler.table import Array, HashIndex, Slots, concatenate_rows
 from streams.profiler.watermarks import NEVER, Horizons
 
@@ -87,8 +85,7 @@ class Join:
         rows["label_timestamp"] = rows["label_arrival"] = np.full(n, NEVER)
         rows["label_arrival"] = rows["label_arrival"].copy()
         rows["revision"] = np.full(n, NO_REVISION, dtype=np.int32)
-        matures = maturity_of(self._model, rows["plan"], rows["timestamp"], self._horizons)
-        rows["error"] = np.where(found < matures, OUTCOME_OPEN, OUTCOME_LATE).astype(np.int8)
+        rows["timely"] = timely_at_first(self._model, rows, found, self._horizons)
         return rows
 
     def _all_labels(self, labels: dict[str, Array]) -> tuple[dict[str, Array], Slots]:
@@ -189,19 +186,19 @@ class Join:
         return np.asarray(place[~first], dtype=np.int64)
 
     def _set(self, row: Slots, place: Slots, *, is_new: bool) -> None:
-        labels, model = self._labels, self._model
-        source = self._rows if is_new else model.rows
-        plans, before = source["plan"][row], source["error"][row]
-        matures = maturity_of(model, plans, source["timestamp"][row], self._horizons)
-        errors = errors_under(model, plans, source["predicted"][row], labels["actual"][place])
+        label, arrival = self._labels["actual"][place], self._labels["arrival"][place]
         values = {
-            "label": labels["actual"][place],
-            "label_timestamp": labels["timestamp"][place],
-            "label_arrival": labels["arrival"][place],
-            "revision": labels["revision"][place].astype(np.int32),
-            "error": frozen_errors(before, errors, labels["arrival"][place], matures),
+            "label": label,
+            "label_timestamp": self._labels["timestamp"][place],
+            "label_arrival": arrival,
+            "revision": self._labels["revision"][place].astype(np.int32),
+            "timely": timely_after(self._model, self._timed(row, is_new=is_new), label, arrival, self._horizons),
         }
         self._store(row, values, is_new=is_new)
+
+    def _timed(self, row: Slots, *, is_new: bool) -> dict[str, Array]:
+        source = self._rows if is_new else self._model.rows
+        return {name: source[name][row] for name in ("plan", "timestamp", "timely")}
 
     def _store(self, row: Slots, values: dict[str, Array], *, is_new: bool) -> None:
         if is_new:
@@ -262,26 +259,24 @@ class Join:
         for row, is_new in ((old, False), (new, True)):
             if not len(row):
                 continue
-            history = ([family.inherited] if is_new and family.inherited else []) + family.applied
             n = len(row)
             values = {
                 "label": np.full(n, standing.actual),
                 "label_timestamp": np.full(n, standing.timestamp),
                 "label_arrival": np.full(n, standing.arrival),
                 "revision": np.full(n, standing.revision, dtype=np.int32),
-                "error": self._errors(row, history, is_new=is_new),
+                "timely": self._timely(row, family, is_new=is_new),
             }
             self._store(row, values, is_new=is_new)
 
-    def _errors(self, row: Slots, history: list[Label], *, is_new: bool) -> Array:
-        model, source = self._model, self._rows if is_new else self._model.rows
-        plans = source["plan"][row]
-        matures = maturity_of(model, plans, source["timestamp"][row], self._horizons)
-        errors: Array = source["error"][row]
-        for label in history:
-            said = errors_under(model, plans, source["predicted"][row], np.full(len(row), label.actual))
-            errors = frozen_errors(errors, said, np.full(len(row), label.arrival), matures)
-        return errors
+    def _timely(self, row: Slots, family: Family, *, is_new: bool) -> Array:
+        rows, n = self._timed(row, is_new=is_new), len(row)
+        if is_new:
+            rows["timely"] = np.where(rows["timely"] == TIMELY_OPEN, family.timely, rows["timely"]).astype(np.int16)
+        for label in family.applied:
+            arrival = np.full(n, label.arrival)
+            rows["timely"] = timely_after(self._model, rows, np.full(n, label.actual), arrival, self._horizons)
+        return rows["timely"]
 
 
 def no_labels() -> dict[str, Array]:

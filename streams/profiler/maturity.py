@@ -7,10 +7,11 @@ import numpy as np
 from schemas.profiles import Outcomes
 from streams.profiler.join import Joined
 from streams.profiler.model import ModelState, maturity_of
+from streams.profiler.outcomes import actual_under, reads_sequence
 from streams.profiler.table import Array
 from streams.profiler.watermarks import Clock, Horizons
 
-_COLUMNS = ("timestamp", "high", "low", "plan", "version", "error")
+_COLUMNS = ("timestamp", "high", "low", "plan", "version", "predicted", "timely")
 
 
 def matured_outcomes(model: ModelState, joined: Joined | None, clock: Clock, horizons: Horizons) -> list[Outcomes]:
@@ -28,32 +29,43 @@ def matured_outcomes(model: ModelState, joined: Joined | None, clock: Clock, hor
         The model's.
     """
     before, now = model.clock.both, clock.both
-    cells = [plan.cell_ms for plan in model.plans.values() if plan.sequence_outcomes]
+    cells = [plan.cell_ms for plan in model.plans.values() if reads_sequence(plan)]
     if not any((now - horizons.maturity) // ms > (before - horizons.maturity) // ms for ms in cells):
         return []
     rows = _rows(model, joined)
-    sequences = np.array([model.plan_of(c).sequence_outcomes for c in range(len(model.plan_ids.names))], dtype=np.bool_)
     matures = maturity_of(model, rows["plan"], rows["timestamp"], horizons)
-    found = np.flatnonzero((matures > before) & (matures <= now) & (rows["error"] >= 0) & sequences[rows["plan"]])
-    return _in_order(model, {name: rows[name][found] for name in _COLUMNS}, matures[found], horizons)
+    found = np.flatnonzero((matures > before) & (matures <= now) & (rows["timely"] >= 0))
+    chosen = {name: rows[name][found] for name in _COLUMNS}
+    chosen["error"] = _errors(model, chosen)
+    return _in_order(model, chosen, matures[found], horizons)
 
 
 def _rows(model: ModelState, joined: Joined | None) -> dict[str, Array]:
     """Live rows as they are after the batch."""
     rows = {name: model.rows[name].copy() for name in _COLUMNS}
     if joined is not None:
-        rows["error"][joined.touched] = joined.labels["error"]
+        rows["timely"][joined.touched] = joined.labels["timely"]
     live = {name: column[model.rows.alive] for name, column in rows.items()}
     if joined is None:
         return live
     return {name: np.concatenate([live[name], joined.rows[name]]) for name in _COLUMNS}
 
 
+def _errors(model: ModelState, rows: dict[str, Array]) -> Array:
+    """1 where the label that stood in time says that the prediction was wrong; one without a class is wrong too."""
+    out = np.zeros(len(rows["plan"]), dtype=np.uint8)
+    for code in np.unique(rows["plan"]).tolist():
+        mine = rows["plan"] == code
+        actual = actual_under(model, model.plan_of(code), rows["timely"][mine].astype(np.float64))
+        out[mine] = actual != rows["predicted"][mine]
+    return out
+
+
 def _in_order(model: ModelState, rows: dict[str, Array], matures: Array, horizons: Horizons) -> list[Outcomes]:
     lengths = np.array([plan.cell_ms for plan in (model.plan_of(c) for c in range(len(model.plan_ids.names)))])
     cells = matures - horizons.maturity - lengths[rows["plan"]]
     order = np.lexsort((rows["low"], rows["high"], rows["timestamp"], cells, rows["version"]))
-    versions, cells, errors = rows["version"][order], cells[order], rows["error"][order].astype(np.uint8)
+    versions, cells, errors = rows["version"][order], cells[order], rows["error"][order]
     starts = np.flatnonzero(np.append(True, (np.diff(versions) != 0) | (np.diff(cells) != 0))) if len(order) else order
     return [
         Outcomes(model.names.versions.names[int(versions[start])], int(cells[start]), errors[start:end].tobytes())

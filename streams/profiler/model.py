@@ -35,12 +35,13 @@ ROW_COLUMNS: Final[dict[str, tuple[str, bool]]] = {
     "label_timestamp": ("<i8", False),
     "label_arrival": ("<i8", False),
     "revision": ("<i4", False),
-    "error": ("<i1", False),
+    "timely": ("<i2", False),
 }
 """A prediction. `rid` numbers a model's rows; `home` is the run that holds it in the changelog, `mark` the run that
-holds its label. `anchor` and `arrival` are those of the first prediction of this id: its family shares one label."""
+holds its label. `anchor` and `arrival` are those of the first prediction of this id: its family shares one label.
+`timely` is the label that stood when the cell matured, for ordered outcomes."""
 
-LABEL_FIELDS: Final = ("label", "label_timestamp", "label_arrival", "revision", "error")
+LABEL_FIELDS: Final = ("label", "label_timestamp", "label_arrival", "revision", "timely")
 MATRICES: Final = ("segments", "groups")
 
 WAITING_COLUMNS: Final[dict[str, tuple[str, bool]]] = {
@@ -57,8 +58,9 @@ WAITING_COLUMNS: Final[dict[str, tuple[str, bool]]] = {
 """A label whose prediction has not come yet."""
 
 NO_REVISION: Final = -1
-OUTCOME_OPEN, OUTCOME_LATE = -1, -2
-"""`error` of a row before its label, and of one that came after its cell had matured."""
+TIMELY_OPEN, TIMELY_NEVER, TIMELY_NONE = -1, -2, -3
+"""`timely` of a row before its label; of one that takes no part, as it came when its cell had matured, or in another
+cell than the first prediction of its id; and of one whose label was retracted in time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

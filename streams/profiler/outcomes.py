@@ -7,8 +7,9 @@ import numpy as np
 from schemas.models import TaskKind
 from streams.control.plan import Plan
 from streams.ingest.extract import class_codes
-from streams.profiler.model import OUTCOME_LATE, OUTCOME_OPEN, ModelState
+from streams.profiler.model import TIMELY_NEVER, TIMELY_NONE, TIMELY_OPEN, ModelState, maturity_of
 from streams.profiler.table import Array
+from streams.profiler.watermarks import Horizons
 
 
 def actual_under(model: ModelState, plan: Plan, label: Array) -> Array:
@@ -20,23 +21,50 @@ def actual_under(model: ModelState, plan: Plan, label: Array) -> Array:
     return np.asarray(table[codes])
 
 
-def errors_under(model: ModelState, plans: Array, predicted: Array, label: Array) -> Array:
-    """1 where a label says that a prediction was wrong, 0 where right, int8; `OUTCOME_OPEN` where it says nothing.
+def reads_sequence(plan: Plan) -> bool:
+    """Whether ordered outcomes are given out under a plan; a regression has no errors to put in order."""
+    return plan.sequence_outcomes and plan.spec.task is not TaskKind.REGRESSION
 
-    Only for plans whose ordered outcomes are read.
+
+def timely_at_first(model: ModelState, rows: dict[str, Array], found: Array, horizons: Horizons) -> Array:
+    """`timely` of new rows: open, or never.
+
+    Parameters
+    ----------
+    model
+        For its plans.
+    rows
+        plan, timestamp and anchor of the rows.
+    found
+        The watermark that each row found itself.
+    horizons
+        The model's.
     """
-    out = np.full(len(plans), OUTCOME_OPEN, dtype=np.int8)
-    for code in np.unique(plans).tolist():
-        plan = model.plan_of(code)
-        if plan.sequence_outcomes and plan.spec.task is not TaskKind.REGRESSION:
-            mine = np.flatnonzero(plans == code)
-            actual = actual_under(model, plan, label[mine])
-            wrong = (actual != predicted[mine]).astype(np.int8)
-            out[mine] = np.where(np.isnan(actual) | np.isnan(predicted[mine]), OUTCOME_OPEN, wrong)
-    return out
+    matures = maturity_of(model, rows["plan"], rows["timestamp"], horizons)
+    same_cell = matures == maturity_of(model, rows["plan"], rows["anchor"], horizons)
+    return np.where((found < matures) & same_cell, TIMELY_OPEN, TIMELY_NEVER).astype(np.int16)
 
 
-def frozen_errors(before: Array, errors: Array, label_arrival: Array, matures: Array) -> Array:
-    """Errors after a label: what came when the cell had matured changes nothing."""
-    in_time = (label_arrival < matures) & (before != OUTCOME_LATE)
-    return np.where(in_time, errors, before).astype(np.int8)
+def timely_after(
+    model: ModelState, rows: dict[str, Array], label: Array, label_arrival: Array, horizons: Horizons
+) -> Array:
+    """`timely` of rows after a label: one that came when the cell had matured changes nothing.
+
+    Parameters
+    ----------
+    model
+        For its plans.
+    rows
+        plan, timestamp and timely of the rows.
+    label, label_arrival
+        Of every row, the raw label (NaN for a retraction) and the watermark that it found.
+    horizons
+        The model's.
+    """
+    reads = np.array([reads_sequence(model.plan_of(code)) for code in range(len(model.plan_ids.names))], dtype=np.bool_)
+    if not reads.any():
+        return rows["timely"]
+    in_time = label_arrival < maturity_of(model, rows["plan"], rows["timestamp"], horizons)
+    in_time &= reads[rows["plan"]] & (rows["timely"] != TIMELY_NEVER)
+    codes = np.where(np.isnan(label), TIMELY_NONE, label)
+    return np.where(in_time, codes, rows["timely"]).astype(np.int16)

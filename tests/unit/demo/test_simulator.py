@@ -63,7 +63,7 @@ async def test_steps_are_short_on_probation_and_end_at_the_deployment(make_simul
     deployed = simulator.options.deploy_at
     assert deployed in ends
     after = ends[ends.index(deployed) :]
-    assert after[1] - after[0] == timedelta(hours=6)
+    assert after[1] - after[0] == timedelta(hours=3)
 
 
 async def test_a_holdback_keeps_its_share_on_the_old_version(make_simulator: Make) -> None:

@@ -47,6 +47,15 @@ def test_it_waits_for_the_final_watermark_of_every_partition() -> None:
     assert not book.has_reached(1_001, [KEY])
 
 
+def test_a_delta_alone_does_not_tell_what_belongs_to_no_model() -> None:
+    book = TotalsBook()
+    book.take(_beat(0, 1, 5))
+    book.take(_delta(1, 9, 7))
+    assert not book.has_reached(1_000, [KEY])
+    book.take(_beat(1, 9, 7))
+    assert book.has_reached(1_000, [KEY])
+
+
 class _Reader:
     def __init__(self, batches: list[list[Heartbeat | ProfileDelta]]) -> None:
         self._batches = batches

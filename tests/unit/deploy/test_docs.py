@@ -192,3 +192,9 @@ def test_make_targets_exist():
     for page in PAGES:
         named = re.findall(r"(?:^ {4}|`)make ([a-z-]+)", page.read_text(), re.MULTILINE)
         assert sorted(set(named) - targets) == [], page
+
+
+def test_every_decision_is_listed():
+    folder = ROOT / "docs" / "decisions"
+    listed = _LINK.findall((folder / "README.md").read_text())
+    assert sorted(listed) == sorted(page.name for page in folder.glob("[0-9]*.md"))

@@ -1,6 +1,7 @@
 """The governor, from evidence to a verified rollback, on lists."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ from schemas.evidence import Recovery, RollbackEvidence
 from schemas.identifiers import model_key
 from schemas.incidents import AuditEntry, Incident, Intervention
 from schemas.models import ModelSpec, RollbackPolicy
-from schemas.rollbacks import RollbackCommand, RollbackState, RollbackStatus
+from schemas.rollbacks import SIGNATURE_HEADER, RollbackCommand, RollbackState, RollbackStatus, sign
 from streams.control.view import ControlView
 from streams.engine.harness import Harness
 from streams.engine.processor import ListRecord
@@ -40,7 +41,9 @@ def court(mode: str = "auto") -> Harness:
 
 
 def record(topic: str, event: Event, offset: int, at: datetime = AS_OF) -> ListRecord:
-    return ListRecord(topic=topic, offset=offset, timestamp=milliseconds(at), value=event.to_bytes())
+    value = event.to_bytes()
+    headers = [(SIGNATURE_HEADER, sign(KEY, value).encode())]
+    return ListRecord(topic=topic, offset=offset, timestamp=milliseconds(at), value=value, headers=headers)
 
 
 def said(harness: Harness, kind: type[Any], topic: topics.Topic) -> list[Any]:
@@ -181,6 +184,15 @@ def test_in_approval_mode_a_person_decides(answer: str, state: str) -> None:
     harness.feed(said_twice, batch_sizes=1)
     assert states(harness) == ["requested", state]
     assert commands(harness)[-1].actor == "ann"
+
+
+def test_an_unsigned_word_counts_for_nothing() -> None:
+    harness = court("approval")
+    harness.feed([record(topics.EVIDENCE.name, evidence(), 0)])
+    said = record(topics.INTERVENTIONS.name, intervention("approve", commands(harness)[0].rollback_id), 0)
+    harness.feed([replace(said, headers=()), replace(said, headers=[(SIGNATURE_HEADER, b"00")])])
+    assert states(harness) == ["requested"]
+    assert [letter.reason for letter in harness.dead_letters] == ["signature", "signature"]
 
 
 def test_a_freeze_stops_automatic_rollbacks_and_says_so() -> None:
