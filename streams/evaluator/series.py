@@ -34,6 +34,8 @@ from streams.evaluator.signals import (
 
 _DAY_MS: Final = 86_400_000
 _LOSSES: Final = {Signal.BRIER: "brier", Signal.LOG_LOSS: "log_loss"}
+_SMALLEST_TOLERANCE: Final = 0.001
+"""A guardrail without a tolerance still needs a share to be tested against."""
 _RESIDUAL_QUANTILE: Final = 0.90
 """The mean absolute error is bet on through the share of residuals above this quantile of the reference."""
 
@@ -137,6 +139,10 @@ def _read_rate(
     pair = partial(rate_pair, signal, monitor=monitor, feature=series.feature, first_slot=first_slot)
     n1, n = (int(item) for item in pair(window))
     value = n1 / n if n else None
+    if signal is Signal.RULE_VIOLATION_RATIO:
+        # A guardrail says itself what it tolerates: it is held against that, not against the past.
+        rule = BoundedMean(m0=max(monitor.tolerance, _SMALLEST_TOLERANCE))
+        return Reading(n, value, monitor.tolerance, rule.bernoulli_log_bets(n1, n - n1), _clearing(rule, n1, n))
     if view is None or not view.has_counts:
         return Reading(n, value, None, why="no reference with counts yet")
     baseline = view.rate((monitor.monitor_id, series.feature), series.segment, pair, n_series=n_series, context=context)
@@ -145,8 +151,11 @@ def _read_rate(
     test = _bounded_mean(signal, baseline.upper, baseline.lower, monitor.tolerance, baseline.inflation)
     if test is None:
         return Reading(n, value, baseline.mean, why="the reference's bound and the tolerance leave no room")
-    clearing = test.mirrored().bernoulli_log_bets(n1, n - n1)
-    return Reading(n, value, baseline.mean, test.bernoulli_log_bets(n1, n - n1), clearing)
+    return Reading(n, value, baseline.mean, test.bernoulli_log_bets(n1, n - n1), _clearing(test, n1, n))
+
+
+def _clearing(test: BoundedMean, n1: int, n: int) -> NDArray[np.float64]:
+    return test.mirrored().bernoulli_log_bets(n1, n - n1)
 
 
 def _bounded_mean(signal: Signal, upper: float, lower: float, tolerance: float, inflation: float) -> BoundedMean | None:

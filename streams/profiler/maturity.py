@@ -34,7 +34,7 @@ def matured_outcomes(model: ModelState, joined: Joined | None, clock: Clock, hor
         return []
     rows = _rows(model, joined)
     matures = maturity_of(model, rows["plan"], rows["timestamp"], horizons)
-    found = np.flatnonzero((matures > before) & (matures <= now) & (rows["timely"] >= 0))
+    found = np.flatnonzero((matures > before) & (matures <= now) & (rows["timely"] >= 0) & ~np.isnan(rows["predicted"]))
     chosen = {name: rows[name][found] for name in _COLUMNS}
     chosen["error"] = _errors(model, chosen)
     return _in_order(model, chosen, matures[found], horizons)

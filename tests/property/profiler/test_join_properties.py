@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2] / "unit" / "profiler")]
 from join_oracle import Oracle
 from profiler_world import KEY, L, P, control, harness, label, merged, outcomes, prediction, record, totals, watermark
 

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import random
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2] / "unit" / "profiler")]
 from join_oracle import Oracle
 from profiler_world import HOUR, L, P, harness, label, merged, outcomes, prediction, record, totals
 from test_join_properties import START, VIEW, named

@@ -1,0 +1,205 @@
+"""Speed of stage 1: events through ingest and profiler, in memory or on a broker, beside the ceiling.
+
+`python -m benchmarks.pipeline --in-memory` needs no broker; without the flag it starts Apache Kafka (package
+`brokers`) and runs the whole loop. The ceiling is the least that any consumer has to do: fetch and decode into typed
+structs, nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import random
+import resource
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from schemas import topics
+from schemas.models import ModelSpec
+from schemas.references import BuiltFrom
+from streams.control.bins import reference_from_columns
+from streams.control.view import ControlView
+from streams.engine.processor import CommitContext, ListRecord
+from streams.ingest.models import Models
+from streams.ingest.predictions import PredictionReader
+from streams.profiler.processor import ProfilerProcessor
+from streams.settings import Settings
+
+N_NUMERIC, N_CATEGORICAL = 16, 4
+CHUNK = 500
+START = 1_700_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """One measurement."""
+
+    name: str
+    n_events: int
+    wall_seconds: float
+    cpu_seconds: float
+    resident_megabytes: float
+
+    @property
+    def row(self) -> str:
+        wall, cpu = (1e6 * seconds / self.n_events for seconds in (self.wall_seconds, self.cpu_seconds))
+        rate = self.n_events / self.wall_seconds
+        return f"{self.name:<28}{rate:>12,.0f}{wall:>10.2f}{cpu:>10.2f}{self.resident_megabytes:>10.0f}"
+
+
+HEADER = f"{'':<28}{'events/s':>12}{'wall us':>10}{'CPU us':>10}{'MB':>10}"
+
+
+class Meter:
+    """Wall clock and CPU between entering and leaving."""
+
+    def __enter__(self) -> Meter:
+        gc.collect()
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.wall = time.perf_counter() - self._wall
+        self.cpu = time.process_time() - self._cpu
+
+    def result(self, name: str, n_events: int) -> Result:
+        return Result(
+            name=name, n_events=n_events, wall_seconds=self.wall, cpu_seconds=self.cpu, resident_megabytes=resident_mb()
+        )
+
+
+def resident_mb() -> float:
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmRSS"))
+        return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def spec() -> ModelSpec:
+    return ModelSpec(name="bench", positive_class="1", cell=timedelta(hours=1))
+
+
+def control() -> ControlView:
+    draw = random.Random(0)
+    columns: dict[str, Sequence[object]] = {
+        f"n{i:02d}": [draw.gauss(0, 1) for _ in range(2000)] for i in range(N_NUMERIC)
+    }
+    columns |= {f"c{i}": [draw.choice("abcdefgh") for _ in range(2000)] for i in range(N_CATEGORICAL)}
+    view = ControlView()
+    view.apply(topics.MODELS.name, spec().to_bytes())
+    reference = reference_from_columns(spec(), columns, reference_id="bench", built_from=BuiltFrom(kind="recording"))
+    view.apply(topics.REFERENCES.name, reference.to_bytes())
+    return view
+
+
+def events(n: int, *, seed: int = 1, first: int = 0) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """Key, prediction and label of n ids; about 700 bytes a prediction, a second of event time per 20."""
+    draw = random.Random(seed)
+    for i in range(first, first + n):
+        at = START + i * 0.05
+        features: dict[str, object] = {f"n{j:02d}": draw.gauss(0, 1) for j in range(N_NUMERIC)}
+        features |= {f"c{j}": draw.choice("abcdefgh") for j in range(N_CATEGORICAL)}
+        id_ = f"{draw.getrandbits(96):024x}"
+        prediction = {
+            "prediction_id": id_,
+            "model_name": "bench",
+            "model_version": "7",
+            "prediction_timestamp": at,
+            "prediction_label": draw.getrandbits(1),
+            "prediction_score": draw.random(),
+            "features": features,
+            "latency_seconds": 0.01 + draw.random() / 50,
+        }
+        label = {
+            "prediction_id": id_,
+            "model_name": "bench",
+            "label_timestamp": at + 60,
+            "actual_label": draw.getrandbits(1),
+        }
+        yield id_.encode(), json.dumps(prediction).encode(), json.dumps(label).encode()
+
+
+def in_memory(n: int, per_commit: int) -> list[Result]:
+    predictions, labels = [], []
+    for i, (key, prediction, label) in enumerate(events(n)):
+        predictions.append(ListRecord(topic=topics.PREDICTIONS.name, offset=i, key=key, value=prediction))
+        labels.append(ListRecord(topic=topics.LABELS.name, offset=i, key=key, value=label))
+    view, settings = control(), Settings()
+    return [
+        _decode_only(view, settings, predictions),
+        _ingest(view, settings, predictions),
+        _processor(view, settings, predictions, labels, per_commit),
+    ]
+
+
+def _decode_only(view: ControlView, settings: Settings, predictions: Sequence[ListRecord]) -> Result:
+    reader = PredictionReader(settings.ingest, Models(view, max_models=10))
+    reader.read(predictions[:10], 0)
+    reader.read(predictions[:10], 0)
+    decode = reader._decode  # the same typed decoder, and nothing around it
+    with Meter() as meter:
+        for start in range(0, len(predictions), CHUNK):
+            _ = [decode(record.value or b"") for record in predictions[start : start + CHUNK]]
+    return meter.result("decode, predictions", len(predictions))
+
+
+def _ingest(view: ControlView, settings: Settings, predictions: Sequence[ListRecord]) -> Result:
+    reader = PredictionReader(settings.ingest, Models(view, max_models=10))
+    with Meter() as meter:
+        for start in range(0, len(predictions), CHUNK):
+            reader.read(predictions[start : start + CHUNK], start)
+    return meter.result("ingest, predictions", len(predictions))
+
+
+def _processor(
+    view: ControlView,
+    settings: Settings,
+    predictions: Sequence[ListRecord],
+    labels: Sequence[ListRecord],
+    per_commit: int,
+) -> Result:
+    """Predictions with labels one commit behind them: every label meets its prediction."""
+    processor = ProfilerProcessor(partition=0, settings=settings, control=view)
+    processor.restored()
+    half = per_commit // 2
+    seq, changelog = 0, 0
+    with Meter() as meter:
+        for start in range(0, len(predictions) + half, half):
+            for log, at in ((predictions, start), (labels, start - half)):
+                for chunk in range(max(at, 0), min(at + half, len(log)), CHUNK):
+                    processor.add(log[chunk].topic, log[chunk : min(chunk + CHUNK, at + half)])
+            seq += 1
+            context = CommitContext(
+                partition=0, seq=seq, positions={}, previous_positions={}, now_ms=0, caught_up=False
+            )
+            staged = processor.stage(context, heartbeat=False)
+            changelog += sum(len(change.value or b"") for change in staged.changes)
+            processor.apply(staged)
+    result = meter.result("ingest + profiler, all", len(predictions) + len(labels))
+    print(f"changelog before compression: {changelog / len(predictions):.0f} bytes a prediction")
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--in-memory", action="store_true", help="no broker: the processor on lists")
+    parser.add_argument("--events", type=int, default=200_000, help="predictions; as many labels come with them")
+    parser.add_argument("--per-commit", type=int, default=50_000, help="records in a commit")
+    options = parser.parse_args()
+    if not options.in_memory:
+        parser.error("expected --in-memory")
+    gc.set_threshold(50_000, 50, 50)
+    results = in_memory(options.events, options.per_commit)
+    print(HEADER)
+    for result in results:
+        print(result.row)
+    print(json.dumps([asdict(result) for result in results]))
+
+
+if __name__ == "__main__":
+    main()
