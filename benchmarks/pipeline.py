@@ -46,6 +46,7 @@ class Result:
 
     @property
     def row(self) -> str:
+        """A line of the table."""
         wall, cpu = (1e6 * seconds / self.n_events for seconds in (self.wall_seconds, self.cpu_seconds))
         rate = self.n_events / self.wall_seconds
         return f"{self.name:<28}{rate:>12,.0f}{wall:>10.2f}{cpu:>10.2f}{self.resident_megabytes:>10.0f}"
@@ -67,6 +68,7 @@ class Meter:
         self.cpu = time.process_time() - self._cpu
 
     def result(self, name: str, n_events: int) -> Result:
+        """What was measured."""
         return Result(
             name=name, n_events=n_events, wall_seconds=self.wall, cpu_seconds=self.cpu, resident_megabytes=resident_mb()
         )

@@ -88,12 +88,18 @@ def environment(options: Options, broker: Broker) -> dict[str, str]:
     }
 
 
+def _tuned() -> dict[str, str]:
+    """What was set by hand for the engine and the clients stays as it was set."""
+    kept = ("PLUMBLINE_ENGINE_", "PLUMBLINE_KAFKA_S", "PLUMBLINE_LOG_")
+    return {name: value for name, value in os.environ.items() if name.startswith(kept)}
+
+
 def _run(options: Options, console: Console) -> int:
     started = time.monotonic()
     entry = setup.load_entry(options.config)
     _clear(options.out)
     with View(console) as view, open_broker(options.broker, options.out / "broker") as broker:
-        os.environ.update(environment(options, broker))
+        os.environ |= {**environment(options, broker), **_tuned()}
         settings = Settings()
         view.say(f"broker: {options.broker} at {broker.bootstrap_servers}")
         worker = Worker(os.environ, port=settings.web.port, log=options.out / "worker.log")

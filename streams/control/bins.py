@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeGuard
 
 import numpy as np
 
@@ -19,6 +19,8 @@ FeatureKind = Literal["numeric", "categorical"]
 TAG_PREFIX: Final = "tags."
 """Put before the names of tags where tags and features stand in one mapping, as in a `Sample`."""
 _MAX_CLASSES: Final = 100
+_TOO_LARGE_INT: Final = 2**63
+"""Integers from here on name nothing."""
 
 
 def canonical_text(value: object) -> str | None:
@@ -28,7 +30,7 @@ def canonical_text(value: object) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
-        return str(value)
+        return str(value) if abs(value) < _TOO_LARGE_INT else None
     if isinstance(value, float) and np.isfinite(value):
         return str(int(value)) if value.is_integer() else repr(value)
     return None
@@ -55,9 +57,14 @@ def feature_bins(name: str, values: Sequence[object], kind: FeatureKind) -> Feat
         `numeric` or `categorical`.
     """
     if kind == "numeric":
-        numbers = [float(v) for v in values if isinstance(v, (int, float)) and not isinstance(v, bool)]
+        numbers = [float(v) for v in values if _is_number(v)]
         return NumericBins.from_sample(name, numbers)
     return CategoricalBins.from_sample(name, [canonical_text(v) for v in values])
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    is_int = isinstance(value, int) and not isinstance(value, bool) and abs(value) < _TOO_LARGE_INT
+    return is_int or isinstance(value, float)
 
 
 def frequent_values(values: Iterable[object], *, at_most: int) -> list[str]:
@@ -100,7 +107,7 @@ def reference_from_columns(
     names = sorted(name for name in columns if not name.startswith(TAG_PREFIX))
     bins = [feature_bins(n, columns[n], spec.features.get(n) or infer_kind(columns[n])) for n in names]
     regression = spec.task is TaskKind.REGRESSION
-    values = [float(v) for v in predictions if isinstance(v, (int, float)) and not isinstance(v, bool)]
+    values = [float(v) for v in predictions if _is_number(v)]
     known = (
         []
         if regression

@@ -44,6 +44,14 @@ class Interner:
         except KeyError:
             return np.array([self.code(name) for name in names], dtype=np.uint16)
 
+    def codes_or_nan(self, names: Sequence[str | None]) -> Float64:
+        """Codes of many names as float64, shape (n,); NaN for None."""
+        known: dict[str | None, float] = {None: float("nan")}
+        for name in dict.fromkeys(names):
+            if name is not None:
+                known[name] = self.code(name)
+        return np.fromiter(map(known.__getitem__, names), dtype=np.float64, count=len(names))
+
 
 class _Columns:
     """Rows of arrays that all have the same length."""

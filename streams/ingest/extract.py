@@ -16,7 +16,7 @@ from schemas.monitors import Rule
 from streams.control.layout import N_SCORE_BINS, SCORE_MISSING
 from streams.control.plan import Plan
 from streams.ingest.columns import Codes, EventColumns, Interner
-from streams.ingest.schema import PredictionSchema, is_number
+from streams.ingest.schema import PredictionSchema, as_float
 from streams.ingest.values import Float64, Int64, UInt64, floats, texts
 
 NOT_EVALUATED, HELD, VIOLATED = 0, 1, 2
@@ -190,15 +190,15 @@ class Extraction:
 
 
 def _numeric(raw: Sequence[Any]) -> Float64:
-    return np.array([float(v) if is_number(v) else np.nan for v in raw], dtype=np.float64)
+    return np.array([as_float(v) for v in raw], dtype=np.float64)
 
 
 def class_codes(plan: Plan, labels: Sequence[str | None]) -> list[float]:
     """Class codes of labels under a plan; NaN for None."""
     nan = float("nan")
     if plan.spec.task is TaskKind.BINARY:
-        positive = plan.positive_values
-        return [nan if name is None else float(name in positive) for name in labels]
+        known: dict[str | None, float] = {None: nan, **dict.fromkeys(plan.positive_values, 1.0)}
+        return [known.get(name, 0.0) for name in labels]
     other = len(plan.classes) - 1
     codes = plan.class_codes
     return [nan if name is None else float(codes.get(name, other)) for name in labels]

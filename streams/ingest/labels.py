@@ -16,10 +16,10 @@ from schemas.models import TaskKind
 from streams.engine.processor import Record
 from streams.ingest.chunk import ChunkReader, Sorted, require, text_of, time_of
 from streams.ingest.columns import LabelColumns
-from streams.ingest.loose import is_category
+from streams.ingest.loose import is_category, is_finite
 from streams.ingest.models import ModelNames, Models
 from streams.ingest.rejection import Reason, RejectedError, wrong
-from streams.ingest.schema import Category, EventTime, Number, Text, is_number
+from streams.ingest.schema import Category, EventTime, Number, Text
 from streams.ingest.values import Float64, floats, hashes, texts, timestamps_ms
 from streams.settings import IngestSettings
 
@@ -123,9 +123,7 @@ class LabelReader(ChunkReader):
     def _actual(events: Sequence[Any], names: ModelNames, *, regression: bool) -> Float64:
         if regression:
             return floats([event.actual_value for event in events], len(events))
-        code = names.labels.code
-        said = texts([event.actual_label for event in events])
-        return floats((None if text is None else code(text) for text in said), len(events))
+        return names.labels.codes_or_nan(texts([event.actual_label for event in events]))
 
 
 def _task(regression: bool) -> str:
@@ -144,7 +142,7 @@ def read_label(parsed: dict[str, Any]) -> _Label:
     label, value, revision = parsed.get("actual_label"), parsed.get("actual_value"), parsed.get("revision")
     if label is not None and not is_category(label):
         raise wrong("actual_label", label, "a text, an integer or a boolean")
-    if value is not None and not (is_number(value) and np.isfinite(float(value))):
+    if value is not None and not is_finite(value):
         raise wrong("actual_value", value, "a finite number")
     if revision is not None and not (isinstance(revision, int) and 0 <= revision <= _MAX_REVISION):
         raise wrong("revision", revision, f"an integer from 0 to {_MAX_REVISION}")

@@ -10,10 +10,9 @@ from typing import Any, Final
 from schemas.events import DEFAULT_ENVIRONMENT
 from streams.ingest.chunk import require, text_of, time_of
 from streams.ingest.rejection import wrong
-from streams.ingest.schema import PredictionSchema, is_number
+from streams.ingest.schema import LARGEST_INT, PredictionSchema, as_float, is_number
 
 REQUIRED: Final = ("prediction_id", "model_name", "model_version", "prediction_timestamp")
-_LARGEST_INT: Final = 2**63
 
 
 @dataclass(slots=True)
@@ -59,25 +58,25 @@ def read_prediction(parsed: dict[str, Any], schema_of: Callable[[str, str], Pred
     return schema.struct(**fields), findings
 
 
-def _finite(value: object) -> bool:
-    return is_number(value) and abs(value) < math.inf  # type: ignore[arg-type]
+def is_finite(value: object) -> bool:
+    return is_number(value) and abs(as_float(value)) < math.inf
 
 
 def is_category(value: object) -> bool:
     """Whether a raw value names a category: a text, a boolean or an integer."""
-    return isinstance(value, (str, bool)) or (isinstance(value, int) and -_LARGEST_INT <= value < _LARGEST_INT)
+    return isinstance(value, (str, bool)) or (isinstance(value, int) and abs(value) <= LARGEST_INT)
 
 
 def _is_score(value: object) -> bool:
-    return _finite(value) or (isinstance(value, dict) and all(map(_finite, value.values())))
+    return is_finite(value) or (isinstance(value, dict) and all(map(is_finite, value.values())))
 
 
 _OPTIONAL: Final[dict[str, tuple[str, Callable[[object], bool]]]] = {
     "prediction_label": ("a text, an integer or a boolean", is_category),
-    "prediction_value": ("a finite number", _finite),
+    "prediction_value": ("a finite number", is_finite),
     "prediction_score": ("a finite number, or one per class", _is_score),
-    "latency_seconds": ("a finite number", _finite),
-    "cost_usd": ("a finite number", _finite),
+    "latency_seconds": ("a finite number", is_finite),
+    "cost_usd": ("a finite number", is_finite),
     "error": ("a text", lambda value: isinstance(value, str)),
     "variant": ("a text", lambda value: isinstance(value, str)),
     "backfill": ("true or false", lambda value: isinstance(value, bool)),
@@ -104,17 +103,10 @@ def _features(raw: Mapping[str, Any], schema: PredictionSchema, findings: Findin
             number = is_number(value)
             fits = number if name in numeric else is_category(value) or (number and schema.takes_numbers(name))
             if fits:
-                kept[name] = _as_float(value) if number and name in numeric else value
+                kept[name] = as_float(value) if number and name in numeric else value
             else:
                 findings.types.append(name)
     return kept
-
-
-def _as_float(value: Any) -> float:
-    try:
-        return float(value)
-    except OverflowError:  # an integer of more than 308 digits
-        return math.copysign(math.inf, value)
 
 
 def _tags(raw: Mapping[str, Any], findings: Findings) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any, Final, Union
 import msgspec
 import numpy as np
 
+from schemas.base import milliseconds
 from schemas.events import PREDICTION_TYPE
 from schemas.identifiers import split_model_key
 from streams.control.plan import Plan
@@ -148,8 +149,12 @@ class PredictionReader(ChunkReader):
         if not len(times):
             return []
         control = self.models.control
-        cell_ms = control.plan(key, int(times[0])).cell_ms
-        cells, inverse = np.unique(times - times % cell_ms, return_inverse=True)
+        cell_ms = milliseconds(control.spec(key).cell)
+        starts = times - times % cell_ms
+        first = int(starts[0])
+        if (starts == first).all():
+            return [(control.plan(key, first), np.arange(len(times)))]
+        cells, inverse = np.unique(starts, return_inverse=True)
         by_id: dict[str, Plan] = {}
         place: list[str] = []
         for cell in cells.tolist():

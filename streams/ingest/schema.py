@@ -19,7 +19,8 @@ from streams.ingest.values import Float64
 
 EventTime = float | Annotated[datetime, msgspec.Meta(tz=True)]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
-Category = str | bool | int | None
+LARGEST_INT: Final = 2**63 - 1
+Category = str | bool | Annotated[int, msgspec.Meta(ge=-LARGEST_INT, le=LARGEST_INT)] | None
 Number = float | None
 
 _ENVELOPE: Final[tuple[tuple[Any, ...], ...]] = (
@@ -138,12 +139,22 @@ def _getter(attributes: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
 def _numbers(values: Sequence[Any] | None, n: int) -> Float64:
     if values is None:
         return np.full(n, math.nan)
-    return np.array([float(v) if is_number(v) else math.nan for v in values], dtype=np.float64)
+    return np.array([as_float(v) for v in values], dtype=np.float64)
 
 
 def is_number(value: object) -> bool:
     """Whether a raw value is a number, which a boolean is not."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def as_float(value: Any) -> float:
+    """A raw value as a number: NaN where it is none, infinite where it is too large an integer."""
+    if not is_number(value):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def _kinds(plans: Sequence[Plan]) -> dict[str, str]:

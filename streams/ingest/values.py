@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from types import NoneType
 from typing import Any, Final
 
 import numpy as np
@@ -53,8 +54,14 @@ def floats(values: Iterable[Any], n: int) -> Float64:
 
 
 def texts(values: Iterable[Any]) -> list[str | None]:
-    """Categories as canonical texts, None as it is."""
-    return [v if v.__class__ is str or v is None else canonical_text(v) for v in values]
+    """Categories as canonical texts, None as it is; quick where all have one type."""
+    listed = list(values)
+    kinds = set(map(type, listed))
+    if kinds <= {str, NoneType}:
+        return listed
+    if kinds == {int}:
+        return list(map(str, listed))
+    return [v if v.__class__ is str or v is None else canonical_text(v) for v in listed]
 
 
 def log_slots(bins: LogBins, values: Float64) -> Int64:

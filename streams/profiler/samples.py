@@ -12,6 +12,7 @@ from schemas.models import TaskKind
 from schemas.profiles import Sample
 from streams.control.bins import TAG_PREFIX, canonical_text, infer_kind
 from streams.control.plan import Plan
+from streams.ingest.loose import is_category
 from streams.ingest.predictions import Part
 
 SAMPLE_SIZE: Final = 2_000
@@ -91,4 +92,4 @@ def feature_kinds(samples: list[Sample]) -> dict[str, str]:
 
 
 def _plain(value: object) -> bool:
-    return value is None or isinstance(value, (str, bool, int, float))
+    return value is None or isinstance(value, (str, float)) or is_category(value)
