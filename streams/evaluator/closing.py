@@ -313,8 +313,11 @@ def window_metrics(
     """Write down a closed window."""
     whole = closing.counted()
     values = outcome_values if closing.outcomes else input_values
+    # Of segments only what confusion says: a segment's score bins are mostly empty.
     segments = {
-        name: values(closing.counted(name)) for name in sorted(closing.cell) if name != ALL_SEGMENT and closing.outcomes
+        name: outcome_values(closing.counted(name), with_scores=False)
+        for name in sorted(closing.cell)
+        if name != ALL_SEGMENT and closing.outcomes
     }
     shown = {**values(whole), **_fairness_values(closing, whole)}
     n_labels = int(whole.total(sections.N_LABELLED)) if closing.outcomes else 0

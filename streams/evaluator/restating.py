@@ -44,7 +44,9 @@ def _restatement(model: ModelEvaluator, key: CellKey, plan: Plan, revision: int)
         n_labels=int(whole.total(sections.N_LABELLED)),
         label_coverage_ratio=values.get("label_coverage"),
         values=values,
-        segments={name: outcome_values(c) for name, c in sorted(counted.items()) if name != ALL_SEGMENT},
+        segments={
+            name: outcome_values(c, with_scores=False) for name, c in sorted(counted.items()) if name != ALL_SEGMENT
+        },
         plan_id=key.plan_id,
     )
 

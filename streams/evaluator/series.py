@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -70,7 +70,8 @@ class Reading:
     value: float | None
     reference_value: float | None
     log_bets: NDArray[np.float64] | None = None
-    clearing_bets: NDArray[np.float64] | None = None
+    clearing_bets: Callable[[], NDArray[np.float64]] | None = None
+    """Bets of the mirrored test; asked for only while an alarm is in force."""
     why: str = ""
     companions: tuple[Divergence, ...] = ()
     summary: str = ""
@@ -142,7 +143,9 @@ def _read_rate(
     if signal is Signal.RULE_VIOLATION_RATIO:
         # A guardrail says itself what it tolerates: it is held against that, not against the past.
         rule = BoundedMean(m0=max(monitor.tolerance, _SMALLEST_TOLERANCE))
-        return Reading(n, value, monitor.tolerance, rule.bernoulli_log_bets(n1, n - n1), _clearing(rule, n1, n))
+        return Reading(
+            n, value, monitor.tolerance, rule.bernoulli_log_bets(n1, n - n1), partial(_clearing, rule, n1, n)
+        )
     if view is None or not view.has_counts:
         return Reading(n, value, None, why="no reference with counts yet")
     baseline = view.rate((monitor.monitor_id, series.feature), series.segment, pair, n_series=n_series, context=context)
@@ -151,7 +154,7 @@ def _read_rate(
     test = _bounded_mean(signal, baseline.upper, baseline.lower, monitor.tolerance, baseline.inflation)
     if test is None:
         return Reading(n, value, baseline.mean, why="the reference's bound and the tolerance leave no room")
-    return Reading(n, value, baseline.mean, test.bernoulli_log_bets(n1, n - n1), _clearing(test, n1, n))
+    return Reading(n, value, baseline.mean, test.bernoulli_log_bets(n1, n - n1), partial(_clearing, test, n1, n))
 
 
 def _clearing(test: BoundedMean, n1: int, n: int) -> NDArray[np.float64]:
@@ -195,7 +198,9 @@ def _read_loss(series: Series, window: Counted, view: ReferenceView | None, n_se
         test = _bounded_mean(kind, baseline.upper, baseline.lower, series.monitor.tolerance, baseline.inflation)
     if baseline is None or test is None:
         return Reading(n, value, None, why="the reference holds too little of this series")
-    return Reading(n, value, baseline.mean, test.log_bets(table, counts), test.mirrored().log_bets(table, counts))
+    return Reading(
+        n, value, baseline.mean, test.log_bets(table, counts), partial(test.mirrored().log_bets, table, counts)
+    )
 
 
 def _read_distribution(

@@ -203,8 +203,8 @@ def input_values(counted: Counted) -> dict[str, float | None]:
     return {str(name): value for name, value in values.items()}
 
 
-def outcome_values(counted: Counted) -> dict[str, float | None]:
-    """What a matured window says of quality."""
+def outcome_values(counted: Counted, *, with_scores: bool = True) -> dict[str, float | None]:
+    """What a matured window says of quality; without what needs score bins where that is not asked for."""
     plan = counted.plan
     labelled = int(counted.total(sections.N_LABELLED))
     n1, n = rate_pair(Signal.LABEL_COVERAGE, counted, monitor=_NO_MONITOR)
@@ -218,7 +218,7 @@ def outcome_values(counted: Counted) -> dict[str, float | None]:
         sums = [sums[0] * unit, sums[1] * unit**2, sums[2] * unit, sums[3] * unit**2]
         return {**values, **(regression_metrics(labelled, *sums) if labelled else {})}
     scores = None
-    if plan.spec.task is TaskKind.BINARY:
+    if with_scores and plan.spec.task is TaskKind.BINARY:
         scores = counted.section(sections.OUTCOME_SCORE).reshape(2, sections.N_SCORE_BINS)
         scores = scores if scores.sum() else None
     return {**values, **classification_metrics(counted.confusion(), 1, scores)}

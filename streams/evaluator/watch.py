@@ -168,7 +168,7 @@ def _feed(state: SeriesState, reading: Reading) -> bool:
     if state.clearing is None or reading.clearing_bets is None:
         return False
     clearing = EProcess.from_list(state.clearing) if state.clearing else EProcess()
-    clearing.update(reading.clearing_bets)
+    clearing.update(reading.clearing_bets())
     state.clearing = clearing.to_list()
     return clearing.e_value >= CLEARING_E_VALUE
 

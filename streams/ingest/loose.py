@@ -59,6 +59,7 @@ def read_prediction(parsed: dict[str, Any], schema_of: Callable[[str, str], Pred
 
 
 def is_finite(value: object) -> bool:
+    """Whether a raw value is a number that float64 can hold."""
     return is_number(value) and abs(as_float(value)) < math.inf
 
 

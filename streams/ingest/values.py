@@ -59,7 +59,7 @@ def texts(values: Iterable[Any]) -> list[str | None]:
     kinds = set(map(type, listed))
     if kinds <= {str, NoneType}:
         return listed
-    if kinds == {int}:
+    if kinds == {int} and max(map(abs, listed)) < 2**63:
         return list(map(str, listed))
     return [v if v.__class__ is str or v is None else canonical_text(v) for v in listed]
 
