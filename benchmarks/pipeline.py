@@ -8,30 +8,43 @@ structs, nothing else.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import gc
 import json
 import random
 import resource
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 
+import structlog
+import uvloop
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from brokers.kafka import KafkaBroker
 from schemas import topics
 from schemas.models import ModelSpec
 from schemas.references import BuiltFrom
 from streams.control.bins import reference_from_columns
 from streams.control.view import ControlView
-from streams.engine.processor import CommitContext, ListRecord
+from streams.engine.lag import LagReader
+from streams.engine.processor import CommitContext, ListRecord, Output
+from streams.engine.publisher import Publisher
+from streams.engine.runner import StageRunner
+from streams.engine.topics import TopicNames, ensure_topics
+from streams.ingest.labels import LabelReader
 from streams.ingest.models import Models
 from streams.ingest.predictions import PredictionReader
 from streams.profiler.processor import ProfilerProcessor
-from streams.settings import Settings
+from streams.settings import Settings, StageName
 
 N_NUMERIC, N_CATEGORICAL = 16, 4
 CHUNK = 500
 START = 1_700_000_000
+FETCH_BYTES = 4 * 1_048_576
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,20 +200,104 @@ def _processor(
     return result
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--in-memory", action="store_true", help="no broker: the processor on lists")
-    parser.add_argument("--events", type=int, default=200_000, help="predictions; as many labels come with them")
-    parser.add_argument("--per-commit", type=int, default=50_000, help="records in a commit")
-    options = parser.parse_args()
-    if not options.in_memory:
-        parser.error("expected --in-memory")
-    gc.set_threshold(50_000, 50, 50)
-    results = in_memory(options.events, options.per_commit)
+async def on_broker(bootstrap_servers: str, n: int) -> list[Result]:
+    """The whole loop, exactly once, beside the ceiling on the same records."""
+    settings = Settings.model_validate({"kafka": {"bootstrap_servers": bootstrap_servers}})
+    names = TopicNames(settings)
+    await ensure_topics(settings, names)
+    async with Publisher(settings, names) as publisher, LagReader(settings, names) as lag:
+        for first in range(0, n, 100_000):
+            batch = list(events(min(100_000, n - first), seed=first, first=first))
+            await publisher.publish_many(
+                Output(topic=topics.PREDICTIONS.name, key=key, value=value) for key, value, _ in batch
+            )
+            await publisher.publish_many(
+                Output(topic=topics.LABELS.name, key=key, value=value) for key, _, value in batch
+            )
+        ends = await lag.ends([topics.PREDICTIONS.name, topics.LABELS.name])
+        ceiling = await _ceiling(settings, names, 2 * n)
+        return [ceiling, await _whole_loop(settings, names, lag, ends, 2 * n)]
+
+
+async def _ceiling(settings: Settings, names: TopicNames, n: int) -> Result:
+    """Fetch and decode into typed structs, and nothing else."""
+    models = Models(control(), max_models=10)
+    reader, labels = PredictionReader(settings.ingest, models), LabelReader(settings.ingest, models)
+    reader.read([ListRecord(topic="", value=next(events(1))[1])], 0)
+    reader.read([ListRecord(topic="", value=next(events(1))[1])], 0)
+    decode = {names.in_use(topics.PREDICTIONS.name): reader._decode, names.in_use(topics.LABELS.name): labels._decode}
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka.bootstrap_servers,
+        isolation_level="read_committed",
+        max_partition_fetch_bytes=FETCH_BYTES,
+    )
+    await consumer.start()
+    try:
+        partitions = [TopicPartition(t, p) for t in decode for p in range(settings.topics.events_partitions)]
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        left = n
+        with Meter() as meter:
+            while left > 0:
+                for partition, records in (await consumer.getmany(timeout_ms=200, max_records=CHUNK)).items():
+                    read = decode[partition.topic]
+                    _ = [read(record.value) for record in records]
+                    left -= len(records)
+        return meter.result("ceiling: getmany + decode", n)
+    finally:
+        await consumer.stop()
+
+
+async def _whole_loop(
+    settings: Settings, names: TopicNames, lag: LagReader, ends: dict[tuple[str, int], int], n: int
+) -> Result:
+    view = control()
+    runner = StageRunner(
+        StageName.PROFILER,
+        settings,
+        names,
+        lambda partition: ProfilerProcessor(partition=partition, settings=settings, control=view),
+    )
+    with Meter() as meter:
+        await runner.start()
+        await lag.wait_until_consumed(StageName.PROFILER, ends=ends, timeout_seconds=600)
+    result = meter.result("whole loop, exactly once", n)
+    await runner.stop()
+    return result
+
+
+def say(results: Sequence[Result]) -> None:
+    """A table, and a JSON line for whoever keeps records."""
     print(HEADER)
     for result in results:
         print(result.row)
-    print(json.dumps([asdict(result) for result in results]))
+    said: dict[str, object] = {"results": [asdict(result) for result in results]}
+    if len(results) == 2:
+        ceiling, loop = results
+        said["wall_ratio"] = ceiling.wall_seconds / loop.wall_seconds
+        said["cpu_ratio"] = ceiling.cpu_seconds / loop.cpu_seconds
+        print(f"of the ceiling: {said['wall_ratio']:.2f} in wall time, {said['cpu_ratio']:.2f} in CPU time")
+    print(json.dumps(said))
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--in-memory", action="store_true", help="no broker: the processor on lists")
+    parser.add_argument("--events", type=int, default=200_000, help="predictions; as many labels come with them")
+    parser.add_argument("--per-commit", type=int, default=50_000, help="records in a commit, in memory")
+    options = parser.parse_args()
+    gc.set_threshold(50_000, 50, 50)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+    if options.in_memory:
+        say(in_memory(options.events, options.per_commit))
+        return
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        KafkaBroker(Path(folder)) as broker,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop,
+    ):
+        say(loop.run(on_broker(broker.bootstrap_servers, options.events)))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ HOME_ZONE_WINTER_NIGHT: Final = 6
 FIRST_DAY: Final = date(2013, 1, 1)
 LAST_DAY: Final = date(2014, 1, 1)
 """Flights that were due on 31 December may leave after midnight."""
-_STEP_DIVIDES: Final = timedelta(days=1)
+_FORTNIGHT: Final = timedelta(days=14)
 _MONDAY: Final = 0
 
 Scenario = Literal["skew", "placebo"]
@@ -34,7 +34,7 @@ class Options:
     holdback: float = 0.0
     start: date = FIRST_DAY
     until: date = LAST_DAY
-    step: timedelta = timedelta(hours=24)
+    step: timedelta = timedelta(hours=48)
     probation_step: timedelta = timedelta(hours=3)
     kill_worker_on: date | None = None
     serve: bool = False
@@ -81,8 +81,8 @@ def _problem(options: Options) -> str:
     if not 0 <= options.holdback < 1:
         return f"--holdback is {options.holdback}: expected a share from 0 to below 1, such as .1"
     for name, step in (("--step", options.step), ("--probation-step", options.probation_step)):
-        if not timedelta(0) < step <= _STEP_DIVIDES * 7 or timedelta(days=7) % step:
-            return f"{name} is {step}: expected a length that divides a week, such as 6h, 12h or 1d"
+        if not timedelta(0) < step <= _FORTNIGHT or _FORTNIGHT % step:
+            return f"{name} is {step}: expected a length that divides a fortnight, such as 6h, 1d or 2d"
     return ""
 
 
@@ -99,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--holdback", type=float, metavar="SHARE", help="keep this share of the traffic on v1 (default 0)")
     add("--from", dest="start", type=date.fromisoformat, metavar="DAY", help="first day (default 2013-01-01)")
     add("--until", type=date.fromisoformat, metavar="DAY", help="last day (default: the year's end)")
-    add("--step", type=parse_duration, help="event time between two looks at the commands (default 24h)")
+    add("--step", type=parse_duration, help="event time between two looks at the commands (default 2d)")
     add("--probation-step", type=parse_duration, help="the same, in the week after a deployment (default 3h)")
     add("--kill-worker-on", type=date.fromisoformat, metavar="DAY", help="SIGKILL the worker there, and start another")
     add("--serve", action="store_true", default=None, help="keep the worker and its pages up afterwards")

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import yaml
 from pydantic import ValidationError
 
@@ -47,13 +48,14 @@ def load_entry(path: Path) -> ModelEntry:
 def recorded_reference(flights: Flights, scores: ServedScores, entry: ModelEntry, *, seed: int) -> Reference:
     """Build the reference from v1's recorded predictions and labels of 25 January to 21 February."""
     first, last = (milliseconds(moment) for moment in (REFERENCE_FROM, REFERENCE_UNTIL))
-    traffic = Traffic(flights, scores, skewed=False, seed=seed)
-    rows = traffic.rows(first, last)
-    chosen = range(rows.start, rows.stop)
+    rows = slice(*np.searchsorted(flights.departure_ms, [first, last]))
+    recorded = ServedScores(minutes=scores.minutes[rows], hours=scores.hours[rows])
+    traffic = Traffic(flights.between(first, last), recorded, skewed=False, seed=seed)
+    chosen = range(len(traffic.flights))
     return build_reference(
         entry.spec(),
         [traffic.prediction_event(row, GOOD_VERSION) for row in chosen],
-        [traffic.label_event(row) for row in chosen if flights.arrival_ms[row] >= 0],
+        [traffic.label_event(row) for row in chosen if traffic.flights.arrival_ms[row] >= 0],
         reference_id=REFERENCE_ID,
         dataset_version=DATASET_VERSION,
         effective_from=REFERENCE_UNTIL,

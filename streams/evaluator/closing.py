@@ -3,59 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
 from detectors.outcomes import OutcomeDetector, make_outcome_detector
-from detectors.verdict import Status
 from schemas.alerts import AlertEvidence
-from schemas.base import from_milliseconds, milliseconds
+from schemas.base import milliseconds
 from schemas.identifiers import ALL_SEGMENT, digest, segment_name
-from schemas.metrics import Companion, SeriesVerdict, WindowMetrics
-from schemas.models import TaskKind
 from schemas.monitors import OUTCOME_SIGNALS, RESOURCE_SIGNALS, RIVER_DETECTORS, Monitor, Signal
 from schemas.references import Reference
 from streams.control import layout as sections
-from streams.control.plan import Plan
 from streams.evaluator import alerting
 from streams.evaluator.alerting import Scene
-from streams.evaluator.cells import CellKey, Dense
 from streams.evaluator.fairness import rate_difference
 from streams.evaluator.lifecycle import Condition
 from streams.evaluator.model import ModelEvaluator
-from streams.evaluator.series import Reading, Series, read
+from streams.evaluator.series import Series, read
 from streams.evaluator.serving import champion
-from streams.evaluator.signals import Counted, findings, input_values, outcome_values, rate_pair
+from streams.evaluator.signals import Counted, input_values, outcome_values, rate_pair
 from streams.evaluator.watch import Alarm, Watched, threshold_condition, watch
-
-_FAIRNESS = (Signal.SELECTION_RATE_DIFFERENCE, Signal.TRUE_POSITIVE_RATE_DIFFERENCE)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Closing:
-    """One version's cell under one plan, as it closes: for its inputs, or for its outcomes."""
-
-    key: CellKey
-    plan: Plan
-    cell: Dense
-    outcomes: bool
-    is_serving: bool
-    n_versions: int
-    now_ms: int
-
-    @property
-    def end_ms(self) -> int:
-        """End of the cell."""
-        return self.key.cell_ms + self.plan.cell_ms
-
-    def counted(self, segment: str = ALL_SEGMENT) -> Counted:
-        """The counts of a segment; zeros where it had no events."""
-        counts = self.cell.get(segment)
-        if counts is None:
-            counts = np.zeros(self.plan.layout.width, dtype=np.int64)
-        return Counted(self.plan, self.plan.layout, counts)
+from streams.evaluator.windows import FAIRNESS, Closing, alert_key, window_metrics
 
 
 def close_cell(model: ModelEvaluator, cell_ms: int, *, outcomes: bool, now_ms: int) -> None:
@@ -115,7 +82,7 @@ def _close(model: ModelEvaluator, closing: Closing) -> None:
         scene = _scene(model, closing, view.reference if view else None)
         _advance_detectors(model, closing, series, watched, scene)
         _advance_values(model, closing, scene)
-    model.publish(window_metrics(model, closing, series, watched, scene))
+    model.publish(window_metrics(model.state, closing, series, watched, scene))
 
 
 def _scene(model: ModelEvaluator, closing: Closing, reference: Reference | None) -> Scene:
@@ -171,7 +138,7 @@ def _advance_detectors(
 
 def _quiet_condition(model: ModelEvaluator, closing: Closing, monitor: Monitor, watched: Watched) -> Condition:
     """What a window without an alarm says: the series that raised it have recovered, are quiet, or too few."""
-    alert = model.state.alerts.get(_alert_key(closing.key.model_version, monitor))
+    alert = model.state.alerts.get(alert_key(closing.key.model_version, monitor))
     if alert is None:
         return Condition.CLEAR
     own = [name for name in alert.series if name in watched.readings]
@@ -234,7 +201,7 @@ def _worst_segment(closing: Closing, monitor: Monitor) -> tuple[Condition, float
 def signal_value(counted: Counted, monitor: Monitor) -> tuple[float | None, int]:
     """A signal's value in a window and the events it rests on."""
     signal = monitor.signal
-    if signal in _FAIRNESS:
+    if signal in FAIRNESS:
         groups = [monitor.group] if monitor.group else list(counted.plan.group_values)
         found = [rate_difference(counted, group, signal) for group in groups]
         known = [item for item in found if item[0] is not None]
@@ -266,10 +233,6 @@ def _feed_river(model: ModelEvaluator, closing: Closing, monitor: Monitor) -> tu
     return alarms, sum(len(item) for item in values)
 
 
-def _alert_key(version: str, monitor: Monitor) -> str:
-    return f"{version}|{monitor.monitor_id}"
-
-
 def step_alert(
     model: ModelEvaluator,
     monitor: Monitor,
@@ -279,7 +242,7 @@ def step_alert(
     series: Sequence[str],
 ) -> None:
     """Take a window into a monitor's alert, and publish what comes of it."""
-    name = _alert_key(scene.model_version, monitor)
+    name = alert_key(scene.model_version, monitor)
     previous = model.state.alerts.get(name)
     if previous is None and condition is not Condition.BREACH:
         return
@@ -305,71 +268,3 @@ def step_alert(
         model.state.alerts[name] = state
     if alert is not None:
         model.publish(alert)
-
-
-def window_metrics(
-    model: ModelEvaluator, closing: Closing, series: Sequence[Series], watched: Watched, scene: Scene
-) -> WindowMetrics:
-    """Write down a closed window."""
-    whole = closing.counted()
-    values = outcome_values if closing.outcomes else input_values
-    # Of segments only what confusion says: a segment's score bins are mostly empty.
-    segments = {
-        name: outcome_values(closing.counted(name), with_scores=False)
-        for name in sorted(closing.cell)
-        if name != ALL_SEGMENT and closing.outcomes
-    }
-    shown = {**values(whole), **_fairness_values(closing, whole)}
-    n_labels = int(whole.total(sections.N_LABELLED)) if closing.outcomes else 0
-    verdict = partial(_verdict, model, closing, watched)
-    return WindowMetrics(
-        environment=closing.plan.spec.environment,
-        model_name=closing.plan.spec.model_name,
-        model_version=closing.key.model_version,
-        kind="outcomes" if closing.outcomes else "inputs",
-        window_start=from_milliseconds(closing.key.cell_ms),
-        window_end=from_milliseconds(closing.end_ms),
-        n_predictions=int(whole.total(sections.N_PREDICTIONS)),
-        n_labels=n_labels,
-        label_coverage_ratio=scene.coverage,
-        values=shown,
-        segments=segments,
-        findings={} if closing.outcomes else findings(whole),
-        verdicts=[verdict(one) for one in series if one.key in watched.readings],
-        plan_id=closing.plan.plan_id,
-        reference_id=scene.reference.reference_id if scene.reference else "",
-        config_revision=scene.config_revision,
-    )
-
-
-def _fairness_values(closing: Closing, whole: Counted) -> dict[str, float | None]:
-    if closing.plan.spec.task is not TaskKind.BINARY:
-        return {}
-    signal = _FAIRNESS[1] if closing.outcomes else _FAIRNESS[0]
-    return {f"{signal.value}:{group}": rate_difference(whole, group, signal)[0] for group in closing.plan.group_values}
-
-
-def _verdict(model: ModelEvaluator, closing: Closing, watched: Watched, one: Series) -> SeriesVerdict:
-    reading: Reading = watched.readings[one.key]
-    alert = model.state.alerts.get(_alert_key(closing.key.model_version, one.monitor))
-    if reading.log_bets is None:
-        status = Status.NO_DATA if not reading.n else Status.WARMING_UP
-    elif alert is not None and one.key in alert.series:
-        status = Status.DRIFT
-    elif not reading.n:
-        status = Status.NO_DATA
-    else:
-        status = Status.STABLE
-    return SeriesVerdict(
-        monitor_id=one.monitor.monitor_id,
-        signal=one.monitor.signal.value,
-        segment=one.segment,
-        feature=one.feature,
-        status=status.value,
-        statistic=watched.statistics.get(one.key),
-        threshold=watched.thresholds.get(one.key),
-        value=reading.value,
-        reference_value=reading.reference_value,
-        n=reading.n,
-        companions=[Companion(name=c.name, value=c.value, threshold=c.threshold) for c in reading.companions],
-    )

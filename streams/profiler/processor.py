@@ -18,7 +18,7 @@ from streams.profiler.join import Joined
 from streams.profiler.model import ModelState, Tally, forgettable_labels, forgettable_rows
 from streams.profiler.recording import Overlay, numbered, record
 from streams.profiler.restoring import Restored
-from streams.profiler.samples import Sampler
+from streams.profiler.samples import Sampler, chosen
 from streams.profiler.saying import counts, delta, heartbeat_output
 from streams.profiler.staging import ModelChange, open_changes, stage_model
 from streams.profiler.watermarks import Clock, Horizons
@@ -124,10 +124,7 @@ class ProfilerProcessor:
             names = pending.names or self._models.follow(*split_model_key(key))
             state = ModelState(names)
         change = stage_model(state, pending, self._horizons_of(key), caught_up=context.caught_up)
-        if pending.taken and change.joined is not None:
-            accepted = change.joined.acceptance.accepted
-            orders = np.sort(np.concatenate([c.order for parts in pending.predictions.values() for c in parts]))
-            change.samples = self._samplers[key].chosen(pending.taken, set(orders[accepted].tolist()))
+        change.samples = chosen(pending.taken)
         return change
 
     # The commit holds

@@ -18,8 +18,8 @@ from streams.ingest.predictions import Part
 SAMPLE_SIZE: Final = 2_000
 """Smallest hashes that are kept per model and version."""
 _EVERY: Final = 2**64
-Taken = dict[str, list[tuple[int, Sample]]]
-"""By version: order of the event, and its sample."""
+Taken = dict[str, dict[int, Sample]]
+"""By version and hash."""
 
 
 @dataclass(slots=True)
@@ -35,23 +35,24 @@ class Sampler:
         return kept[-1] if len(kept) >= SAMPLE_SIZE else _EVERY
 
     def take(self, part: Part, into: Taken) -> None:
-        """Sample a part of a chunk while its events are at hand."""
+        """Sample a part of a chunk while its events are at hand.
+
+        What turns out to be late, or a duplicate, is sampled all the same: a duplicate has the same hash.
+        """
         columns = part.columns
         names = part.names.versions.names
         usable = ~columns.backfill & ~columns.failed
         for code in np.unique(columns.version).tolist():
             version = names[code]
-            taken = into.setdefault(version, [])
-            limit = min(self._limit(version), taken[-1][1].hash if len(taken) >= SAMPLE_SIZE else _EVERY)
+            taken = into.setdefault(version, {})
+            limit = min(self._limit(version), max(taken) if len(taken) >= SAMPLE_SIZE else _EVERY)
             below = columns.hash_high < np.uint64(limit) if limit < _EVERY else True
-            rows = np.flatnonzero(usable & (columns.version == code) & below)
-            for i in rows.tolist():
-                stamp = int(columns.timestamp_ms[i])
-                sample = self._sample(int(columns.hash_high[i]), version, stamp, part.events[i], columns.plan)
-                taken.append((int(columns.order[i]), sample))
-            if len(taken) > SAMPLE_SIZE:
-                taken.sort(key=lambda entry: entry[1].hash)
-                del taken[SAMPLE_SIZE:]
+            for i in np.flatnonzero(usable & (columns.version == code) & below).tolist():
+                stamp, hash_ = int(columns.timestamp_ms[i]), int(columns.hash_high[i])
+                if hash_ not in taken:
+                    taken[hash_] = self._sample(hash_, version, stamp, part.events[i], columns.plan)
+            for hash_ in sorted(taken)[SAMPLE_SIZE:]:
+                del taken[hash_]
 
     def _sample(self, hash_: int, version: str, timestamp_ms: int, event: Any, plan: Plan) -> Sample:
         features = {name: value for name, value in event.features.items() if name not in self.redact and _plain(value)}
@@ -69,16 +70,16 @@ class Sampler:
             score=score if isinstance(score, float) else None,
         )
 
-    def chosen(self, taken: Taken, accepted: Collection[int]) -> list[Sample]:
-        """Samples of accepted events, in order of their hashes."""
-        found = {s.hash: s for entries in taken.values() for order, s in entries if order in accepted}
-        return [found[hash_] for hash_ in sorted(found)]
-
     def commit(self, samples: list[Sample]) -> None:
         """These were sent: only smaller hashes are of interest from here."""
         for version in {sample.model_version for sample in samples}:
             new = {sample.hash for sample in samples if sample.model_version == version}
             self._hashes[version] = sorted({*self._hashes.get(version, ()), *new})[:SAMPLE_SIZE]
+
+
+def chosen(taken: Taken) -> list[Sample]:
+    """Everything that was taken, in order of version and hash."""
+    return [of_version[hash_] for _, of_version in sorted(taken.items()) for hash_ in sorted(of_version)]
 
 
 def feature_kinds(samples: list[Sample]) -> dict[str, str]:

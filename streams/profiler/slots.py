@@ -52,7 +52,8 @@ class SlotBuilder:
 
     def add_sum(self, section: str, values: Array) -> None:
         """Sum a value, in its unit; NaN adds nothing."""
-        scaled = np.clip(np.nan_to_num(values, nan=0.0) * FIXED_POINT, -_LARGEST, _LARGEST)
+        most = _LARGEST / FIXED_POINT
+        scaled = np.clip(np.nan_to_num(values, nan=0.0), -most, most) * FIXED_POINT
         self.sums[self._offsets[section]] = np.rint(scaled).astype(np.int64)
 
     def rows(self) -> SlotRows:
@@ -156,6 +157,7 @@ def _residuals(plan: Plan, predicted: Array, actual: Array, out: SlotBuilder) ->
     known = ~np.isnan(residual)
     out.add(sections.RESIDUAL, RESIDUAL_BINS.encode(residual), known)
     out.add_sum(sections.SUM_ABS_ERROR, np.abs(residual))
-    out.add_sum(sections.SUM_SQUARED_ERROR, residual**2)
     out.add_sum(sections.SUM_ACTUAL, np.where(known, actual / scale, 0.0))
-    out.add_sum(sections.SUM_ACTUAL_SQUARED, np.where(known, (actual / scale) ** 2, 0.0))
+    with np.errstate(over="ignore"):  # infinite squares are cut off like other large ones
+        out.add_sum(sections.SUM_SQUARED_ERROR, residual**2)
+        out.add_sum(sections.SUM_ACTUAL_SQUARED, np.where(known, (actual / scale) ** 2, 0.0))
