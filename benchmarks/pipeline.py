@@ -202,7 +202,8 @@ def _processor(
 
 async def on_broker(bootstrap_servers: str, n: int) -> list[Result]:
     """The whole loop, exactly once, beside the ceiling on the same records."""
-    settings = Settings.model_validate({"kafka": {"bootstrap_servers": bootstrap_servers}})
+    engine = {"commit_interval_seconds": 1.0}  # as for throughput
+    settings = Settings.model_validate({"kafka": {"bootstrap_servers": bootstrap_servers}, "engine": engine})
     names = TopicNames(settings)
     await ensure_topics(settings, names)
     async with Publisher(settings, names) as publisher, LagReader(settings, names) as lag:

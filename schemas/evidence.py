@@ -48,7 +48,7 @@ class Recovery(Event):
     n: int
     value: float | None
     e_value: float
-    """Mirrored test: the rate is below the level that had authorised the rollback."""
+    """Mirrored test: the rate is below what the failed version did at best."""
     has_recovered: bool
     is_overdue: bool
     """The policy's time ran out, in event time."""

@@ -115,8 +115,6 @@ def _bet(process: list[float], m0: float, inflation: float, count: CellCount) ->
 
 def begin_recovery(deployment: DeploymentEvent, failed: DeploymentState) -> RecoveryState:
     """Watch whether a rollback helps: the target is held against what the failed version did at best."""
-    worth = failed.n / failed.inflation
-    share = failed.n_bad / failed.n if failed.n else 0.0
     return RecoveryState(
         rollback_id=deployment.cause,
         deployment_id=deployment.deployment_id,
@@ -124,14 +122,22 @@ def begin_recovery(deployment: DeploymentEvent, failed: DeploymentState) -> Reco
         target_version=deployment.model_version,
         deployed_ms=milliseconds(deployment.deployed_at),
         m0=failed.m0,
-        failed_lower=clopper_pearson_lower(share * worth, worth, BASELINE_LEVEL),
         inflation=failed.inflation,
+        n_failed_relevant=failed.n,
+        n_failed_bad=failed.n_bad,
     )
 
 
 def feed_recovery(state: RecoveryState, version: str, count: CellCount) -> None:
-    """Take a matured cell into what is seen after a rollback; cells that began before it hold both versions."""
+    """Take a matured cell into what is seen after a rollback.
+
+    Cells that began before it still tell how bad the failed version was; they all mature before the target's do, so
+    the level that the target is held against stands still while it is tested.
+    """
     if count.cell_ms < state.deployed_ms:
+        if version == state.failed_version:
+            state.n_failed_relevant += count.n
+            state.n_failed_bad += count.n_bad
         return
     if version == state.failed_version:
         state.n_failed += count.n_predictions
@@ -140,12 +146,19 @@ def feed_recovery(state: RecoveryState, version: str, count: CellCount) -> None:
     state.n_target += count.n_predictions
     state.n += count.n
     state.n_bad += count.n_bad
-    level = max(state.failed_lower, state.m0)
+    level = max(_failed_lower(state), state.m0)
     if level < 1:
         kept = EProcess.from_list(state.process) if state.process else EProcess()
         test = BoundedMean(m0=1.0 - level, inflation=state.inflation, side="lower")
         kept.update(test.bernoulli_log_bets(count.n_bad, count.n - count.n_bad))
         state.process = kept.to_list()
+
+
+def _failed_lower(state: RecoveryState) -> float:
+    """Lower confidence bound of the failed version's rate."""
+    worth = state.n_failed_relevant / state.inflation
+    share = state.n_failed_bad / state.n_failed_relevant if state.n_failed_relevant else 0.0
+    return clopper_pearson_lower(share * worth, worth, BASELINE_LEVEL)
 
 
 def recovery_of(state: RecoveryState, spec: ModelSpec, as_of_ms: int) -> Recovery:
@@ -154,7 +167,8 @@ def recovery_of(state: RecoveryState, spec: ModelSpec, as_of_ms: int) -> Recover
     total = state.n_target + state.n_failed
     value = state.n_bad / state.n if state.n else None
     e_value = EProcess.from_list(state.process).e_value if state.process else 1.0
-    is_back = value is not None and value <= state.m0 and e_value >= CLEARING_E_VALUE
+    # The world may have moved meanwhile: what a rollback has to show is that the failed version's harm is gone.
+    is_back = state.n >= spec.rollback.min_samples and e_value >= CLEARING_E_VALUE
     old_ratio = state.n_failed / total if total else None
     has_share = old_ratio is not None and old_ratio <= terms.max_old_version_ratio and total >= terms.min_predictions
     return Recovery(

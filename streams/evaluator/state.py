@@ -102,8 +102,10 @@ class RecoveryState(msgspec.Struct):
     target_version: str
     deployed_ms: int
     m0: float
-    failed_lower: float
     inflation: float
+    n_failed_relevant: int
+    """Events of the failed version that count, while it served."""
+    n_failed_bad: int
     process: list[float] = []
     n_target: int = 0
     n_failed: int = 0

@@ -12,7 +12,7 @@ import numpy as np
 
 from schemas.events import DEFAULT_ENVIRONMENT, WATERMARK_TYPE
 from streams.engine.processor import Record
-from streams.ingest.envelope import FORMATS, check_key, expect_type, is_plain, parse_object
+from streams.ingest.envelope import FORMATS, check_key, expect_type, is_plain
 from streams.ingest.models import ModelNames, Models
 from streams.ingest.rejection import Reason, RejectedError, Rejection, shown, wrong
 from streams.ingest.values import UNKNOWN_MS, Int64, timestamps_ms
@@ -64,7 +64,7 @@ class ChunkReader:
     def decode(
         self,
         records: Sequence[Record],
-        decode: Callable[[bytes], Any],
+        decoder: Callable[[], Callable[[bytes], Any]],
         slow: Callable[[int, dict[str, Any]], Any],
         sorted_: Sorted,
         base: int,
@@ -75,8 +75,8 @@ class ChunkReader:
         ----------
         records
             The chunk.
-        decode
-            The fast way; may raise for whatever it does not like.
+        decoder
+            Gives the fast way, which may raise for whatever it does not like; asked again after every slow record.
         slow
             The slow way, from the record's place and its parsed JSON; raises `RejectedError`.
         sorted_
@@ -95,7 +95,7 @@ class ChunkReader:
         rest = iter(values)
         while True:
             try:
-                out.extend(map(decode, rest))
+                out.extend(map(decoder(), rest))
                 break
             except _BAD:
                 i = len(out)
@@ -111,7 +111,7 @@ class ChunkReader:
                 expected = f"at most {self.settings.max_record_bytes} bytes (ingest.max_record_bytes)"
                 raise RejectedError(Reason.TOO_LARGE, f"value has {len(record.value)} bytes: expected {expected}")
             payload = self._format(record)
-            parsed = parse_object(payload.value)
+            parsed = payload.event
             if payload.type == WATERMARK_TYPE:
                 sorted_.marks.append(self._mark(parsed, order))
                 return None

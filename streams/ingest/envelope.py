@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,9 +17,9 @@ _OURS: Final = frozenset({PREDICTION_TYPE, LABEL_TYPE, WATERMARK_TYPE})
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """The JSON of one event, and its CloudEvents type where it has one of ours."""
+    """One event as parsed JSON, and its CloudEvents type where it has one of ours."""
 
-    value: bytes
+    event: dict[str, Any]
     type: str | None = None
 
 
@@ -48,7 +48,7 @@ def payload_of(record: Record) -> Payload:
     Raises
     ------
     RejectedError
-        Where there is no value, or a structured CloudEvent is not one.
+        Where there is no JSON object, or a structured CloudEvent is not one.
     """
     value = record.value
     if not value:
@@ -57,17 +57,17 @@ def payload_of(record: Record) -> Payload:
     if fields.get("content_type", b"").strip().lower().startswith(STRUCTURED):
         return _structured(value)
     declared = fields.get("ce_type", b"").decode("utf-8", "replace")
-    return Payload(value, declared if declared in _OURS else None)
+    return Payload(parse_object(value), declared if declared in _OURS else None)
 
 
 def _structured(value: bytes) -> Payload:
     event = parse_object(value)
     if "data" not in event:
         raise RejectedError(Reason.MISSING_FIELD, "data is missing: expected it in a structured CloudEvent")
-    if not isinstance(event["data"], Mapping):
+    if not isinstance(event["data"], dict):
         raise wrong("data", event["data"], "a JSON object")
     declared = event.get("type")
-    return Payload(json.dumps(event["data"]).encode(), declared if declared in _OURS else None)
+    return Payload(event["data"], declared if isinstance(declared, str) and declared in _OURS else None)
 
 
 def parse_object(value: bytes) -> dict[str, Any]:
@@ -86,7 +86,17 @@ def parse_object(value: bytes) -> dict[str, Any]:
         raise RejectedError(Reason.NOT_JSON, message) from error
     if not isinstance(parsed, dict):
         raise wrong("value", parsed, "a JSON object")
+    if b"\\u" in value:
+        _check_surrogates(parsed)
     return parsed
+
+
+def _check_surrogates(parsed: dict[str, Any]) -> None:
+    try:
+        json.dumps(parsed, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        message = "value holds half of a surrogate pair: expected Unicode text"
+        raise RejectedError(Reason.NOT_JSON, message) from error
 
 
 def _no_constant(name: str) -> float:

@@ -62,7 +62,7 @@ class LabelReader(ChunkReader):
     def read(self, records: Sequence[Record], base: int) -> LabelChunk:
         """Decode a chunk; `base` is the order of its first record."""
         chunk = LabelChunk()
-        events = self.decode(records, self._decode, lambda _, parsed: read_label(parsed), chunk, base)
+        events = self.decode(records, lambda: self._decode, lambda _, parsed: read_label(parsed), chunk, base)
         groups: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
         kept = [event for event in events if event is not None]
         models = set(map(_MODEL, kept))

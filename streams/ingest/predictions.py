@@ -69,16 +69,22 @@ class PredictionReader(ChunkReader):
         self._findings: dict[int, Findings] = {}
 
     def _refresh(self) -> None:
-        """Rebuild the decoder after a control event or a new model."""
+        """Take over what control events changed; models that were declared are known before their first event."""
         control = self.models.control
         if control.revision != self._revision:
             self._schemas, self._stale, self._revision = {}, True, control.revision
-            for names in self.models:
+            for key in control.model_keys():
+                self.models.attributed(*split_model_key(key))
+            for names in list(self.models):
                 self._schema(*split_model_key(names.key))
+
+    def _decoder(self) -> Callable[[bytes], Any]:
+        """Return the decoder of all models that are known by now."""
         if self._stale and self._schemas:
             structs = tuple(schema.struct for schema in self._schemas.values())
             self._decode = msgspec.json.Decoder(Union[structs]).decode  # noqa: UP007 - made at run time
         self._stale = False
+        return self._decode
 
     def _schema(self, environment: str, model_name: str) -> PredictionSchema:
         """Return the schema of a model, which is followed from here; of all environments, as one tag tells it."""
@@ -96,7 +102,7 @@ class PredictionReader(ChunkReader):
         self._refresh()
         self._findings = {}
         chunk = PredictionChunk()
-        events = self.decode(records, self._decode, self._slow, chunk, base)
+        events = self.decode(records, self._decoder, self._slow, chunk, base)
         rows = [i for i, event in enumerate(events) if event is not None]
         for model_name, environment, members in self._groups(events, rows):
             self._read_model(model_name, environment, members, records, events, base, chunk)

@@ -158,7 +158,7 @@ def test_broken_watermarks_and_structured_events() -> None:
 
 
 def test_models_are_bounded_and_further_ones_belong_to_nobody() -> None:
-    reader, _ = readers(max_models=2)
+    reader, _ = readers(max_models=4)  # two are declared
     values = [as_record({**GOOD, "model_name": f"m{i}"}) for i in range(4)]
     chunk = reader.read(values, 0)
     assert [r.reason.value for _, r in chunk.rejected] == ["too_many_models"] * 2
