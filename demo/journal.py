@@ -43,6 +43,13 @@ class AlertStory:
         return self.latest.labels.get("model_version", "")
 
 
+class CompanionSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """A well-known distance beside a verdict."""
+
+    name: str
+    value: float
+
+
 class SeriesSeen(msgspec.Struct, frozen=True, kw_only=True):
     """The part of a verdict that the report draws."""
 
@@ -51,8 +58,12 @@ class SeriesSeen(msgspec.Struct, frozen=True, kw_only=True):
     segment: str = "__all__"
     feature: str | None = None
     status: str = ""
-    statistic: float | None = None
-    threshold: float | None = None
+    n: int = 0
+    companions: list[CompanionSeen] = []
+
+    def distance(self, name: str) -> float | None:
+        """A distance by name, where the verdict has it."""
+        return next((each.value for each in self.companions if each.name == name), None)
 
 
 class WindowSeen(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +86,7 @@ class EvidenceSeen(msgspec.Struct, frozen=True, kw_only=True):
     model_version: str
     generation: int
     signal: str
+    deployed_at: datetime
     as_of: datetime
     e_value: float
     threshold: float

@@ -112,12 +112,12 @@ def delays(simulator: Simulator) -> dict[str, Any]:
         return {}
     page = next((story for story in journal.pages(NEW_VERSION)), None)
     ordered = journal.ordered()
-    succeeded = journal.first_status(RollbackState.SUCCEEDED)
+    succeeded = journal.first_status(RollbackState.SUCCEEDED) if ordered else None
     verified = journal.first(RollbackState.VERIFIED)
     moments = {
         "page": page.seen if page else None,
         "command": ordered[0][1] if ordered else None,
-        "executed": succeeded[1] if succeeded else None,
+        "executed": Moment(at=succeeded[0].reported_at, n_events=ordered[0][1].n_events) if succeeded else None,
         "verified": verified[1] if verified else None,
     }
     found = {name: _since(deployed, moment) for name, moment in moments.items() if moment is not None}

@@ -18,6 +18,7 @@ from demo.traffic import GOOD_VERSION, NEW_VERSION
 _WEEK_SECONDS: Final = 7 * 86_400
 _FORTNIGHT_MS: Final = 2 * _WEEK_SECONDS * 1_000
 _SIGNAL: Final = "feature_drift"
+_DISTANCE: Final = "hellinger"
 
 Weeks = dict[int, float]
 
@@ -47,36 +48,50 @@ def skew(simulator: Simulator) -> str:
 
 
 def drift(simulator: Simulator) -> str:
-    """Draw each input's statistic over its threshold, by week; empty where no window had one."""
-    weekly = _by_week(simulator)
+    """Draw how far each input stood from its reference, by week, and while v2 served; empty where nothing is known."""
+    weekly, of_new = _distances(simulator)
     if not weekly:
         return ""
-    names = sorted(weekly, key=lambda name: -max(weekly[name].values()))
+    names = sorted(weekly, key=lambda name: (-of_new.get(name, 0.0), name))
     weeks = range(min(map(min, weekly.values())), max(map(max, weekly.values())) + 1)
     table = np.array([[weekly[name].get(week, np.nan) for week in weeks] for name in names])
     edges: Any = [datetime.fromtimestamp(week * _WEEK_SECONDS, tz=UTC) for week in (*weeks, weeks[-1] + 1)]
     with drawing(0.9 + 0.27 * len(names), grid=False) as figure:
-        axes = figure.subplots()
-        colours = mpl.colormaps["YlOrBr"].with_extremes(bad="white")
-        mesh = axes.pcolormesh(edges, np.arange(len(names) + 1), table, cmap=colours, vmin=-4, vmax=2)
-        axes.set_yticks(np.arange(len(names)) + 0.5, names)
-        axes.invert_yaxis()
-        months(axes)
-        axes.set_title("Input drift by week")
-        bar: Any = figure.colorbar(mesh, ax=axes, pad=0.01, aspect=10)
-        bar.set_label("log10 of statistic / threshold", color=MUTED, fontsize=8)
+        left, right = figure.subplots(1, 2, sharey=True, width_ratios=(30, 1.6))
+        mesh = _heat(left, edges, table, f"Inputs, {GOOD_VERSION}, by week: Hellinger distance from the reference")
+        _heat(right, [0, 1], np.array([[of_new.get(name, np.nan)] for name in names]), NEW_VERSION)
+        left.set_yticks(np.arange(len(names)) + 0.5, names)
+        left.invert_yaxis()
+        months(left)
+        right.set_xticks([])
+        bar: Any = figure.colorbar(mesh, ax=right, pad=0.3, aspect=14, fraction=0.9)
+        bar.set_label("0: the same, 1: nothing in common", color=MUTED, fontsize=8)
         bar.outline.set_visible(False)
-        return to_svg(figure, "Drift of each input by week")
+        return to_svg(figure, "Distance of each input from its reference, by week, and while v2 served")
 
 
-def _by_week(simulator: Simulator) -> dict[str, Weeks]:
-    """For every input its largest statistic of each week, as the log of its ratio to the threshold."""
-    weekly: dict[str, Weeks] = defaultdict(dict)
+def _heat(axes: Any, edges: Any, table: Any, title: str) -> Any:
+    colours = mpl.colormaps["YlOrBr"].with_extremes(bad="white")
+    axes.set_title(title)
+    return axes.pcolormesh(edges, np.arange(len(table) + 1), table, cmap=colours, vmin=0, vmax=1)
+
+
+def _distances(simulator: Simulator) -> tuple[dict[str, Weeks], dict[str, float]]:
+    """For every input its mean distance by week under v1, and under v2; windows weigh as much as their events."""
+    sums: dict[tuple[str, int | None], list[float]] = defaultdict(lambda: [0.0, 0.0])
     for window in simulator.journal.windows:
-        week = int(window.window_start.timestamp() // _WEEK_SECONDS)
+        week = int(window.window_start.timestamp() // _WEEK_SECONDS) if window.model_version == GOOD_VERSION else None
         for verdict in window.verdicts:
-            if verdict.signal == _SIGNAL and verdict.feature and verdict.statistic is not None and verdict.threshold:
-                ratio = float(np.log10(max(verdict.statistic, 1e-9) / verdict.threshold))
-                of_feature = weekly[verdict.feature]
-                of_feature[week] = max(of_feature.get(week, -np.inf), ratio)
-    return weekly
+            distance = verdict.distance(_DISTANCE) if verdict.signal == _SIGNAL else None
+            if verdict.feature is not None and distance is not None:
+                total = sums[verdict.feature, week]
+                total[0] += distance * verdict.n
+                total[1] += verdict.n
+    weekly: dict[str, Weeks] = defaultdict(dict)
+    of_new: dict[str, float] = {}
+    for (feature, week), (total, n) in sums.items():
+        if n and week is None:
+            of_new[feature] = total / n
+        elif n and week is not None:
+            weekly[feature][week] = total / n
+    return weekly, of_new

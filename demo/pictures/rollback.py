@@ -90,7 +90,8 @@ def _miss_rate(axes: Axes, windows: list[WindowSeen]) -> None:
 def _evidence(axes: Axes, journal: Journal) -> None:
     by_case: dict[int, dict[datetime, EvidenceSeen]] = {}
     for each in journal.evidence:
-        by_case.setdefault(each.generation, {})[each.as_of] = each
+        if each.as_of > each.deployed_at and each.recovery is None:
+            by_case.setdefault(each.generation, {})[each.as_of] = each
     axes.set_title("Evidence that the deployed version is worse than its predecessor allows: e-value, log scale")
     for case in (points for generation, points in sorted(by_case.items()) if generation > 1):
         mine = [case[as_of] for as_of in sorted(case)]

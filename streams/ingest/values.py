@@ -37,7 +37,8 @@ def timestamps_ms(times: Sequence[float | datetime]) -> Int64:
         seconds = np.fromiter(times, dtype=np.float64, count=len(times))
     except TypeError:
         seconds = np.array([t.timestamp() if isinstance(t, datetime) else t for t in times], dtype=np.float64)
-    ms = np.rint(seconds * 1000.0)
+    with np.errstate(over="ignore"):
+        ms = np.rint(seconds * 1000.0)
     possible = (ms >= 0.0) & (ms <= LATEST_MS)
     if possible.all():
         return ms.astype(np.int64)

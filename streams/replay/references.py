@@ -202,9 +202,13 @@ def _merged(parts: Sequence[DeltaPart], plan: Plan) -> list[Block]:
 
 def _series(plan: Plan, blocks: Sequence[Block]) -> dict[str, SeriesSummary]:
     """How much the error rate and the miss rate vary; nothing with fewer than 40 cells."""
-    whole = [block.dense(plan.layout.width) for block in blocks if block.segment == ALL_SEGMENT]
-    if sections.CONFUSION not in plan.layout or not whole:
+    found_cells = {b.cell_ms: b.dense(plan.layout.width) for b in blocks if b.segment == ALL_SEGMENT}
+    if sections.CONFUSION not in plan.layout or not found_cells:
         return {}
+    # Consecutive cells, empty ones among them: gaps would bring distant cells together.
+    empty = np.zeros(plan.layout.width, dtype=np.int64)
+    every = range(min(found_cells), max(found_cells) + 1, plan.cell_ms)
+    whole = [found_cells.get(cell, empty) for cell in every]
     n = len(plan.classes)
     confusion = np.array([counts[plan.layout.slice(sections.CONFUSION)].reshape(n, n) for counts in whole])
     of = confusion.sum(axis=(1, 2))

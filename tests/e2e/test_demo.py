@@ -14,7 +14,7 @@ import pytest
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 ROOT = Path(__file__).resolve().parents[2]
-SLICE = ("--from", "2013-05-13", "--until", "2013-06-18")
+SLICE = ("--from", "2013-05-20", "--until", "2013-06-14")
 
 
 def _demo(out: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -55,7 +55,7 @@ def test_a_killed_worker_changes_no_count_no_alert_and_no_step(tmp_path: Path) -
 
 
 def test_a_placebo_is_left_alone(tmp_path: Path) -> None:
-    summary = _summary(tmp_path, "--scenario", "placebo", "--from", "2013-05-13", "--until", "2013-06-24")
+    summary = _summary(tmp_path, "--scenario", "placebo", "--from", "2013-05-20", "--until", "2013-06-20")
     assert summary["rollback"]["final_state"] is None
     assert summary["processing_guarantee"] == "at_least_once"
     assert (tmp_path / "report.html").stat().st_size > 50_000

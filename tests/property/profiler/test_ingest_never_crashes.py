@@ -73,7 +73,7 @@ def records(draw: st.DrawFn) -> ListRecord:
     )
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(records(), min_size=1, max_size=8), st.sampled_from(VIEWS))
 def test_every_record_is_accounted_for(found: list[ListRecord], view: Any) -> None:
     task = harness(view)

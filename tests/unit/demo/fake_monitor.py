@@ -14,7 +14,7 @@ from schemas import topics
 from schemas.alerts import Alert, AlertEvidence, AlertSeries, AlertStatus, Window
 from schemas.base import from_milliseconds, milliseconds
 from schemas.evidence import RollbackEvidence
-from schemas.metrics import SeriesVerdict, WindowMetrics
+from schemas.metrics import Companion, SeriesVerdict, WindowMetrics
 from schemas.profiles import Totals
 from schemas.rollbacks import (
     Approval,
@@ -122,6 +122,7 @@ class FakeWire:
         verdict = SeriesVerdict(
             monitor_id="feature_drift", signal="feature_drift", feature="dep_delay", status="stable",
             statistic=5000.0 if key[0] == "v2" else 3.0, threshold=960.0, n=len(rows),
+            companions=[Companion(name="hellinger", value=0.9 if key[0] == "v2" else 0.1, threshold=0.3)],
         )  # fmt: skip
         return WindowMetrics(
             model_name="flight-delay", model_version=key[0], kind="outcomes",
