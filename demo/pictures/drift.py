@@ -89,9 +89,9 @@ def _distances(simulator: Simulator) -> tuple[dict[str, Weeks], dict[str, float]
                 total[1] += verdict.n
     weekly: dict[str, Weeks] = defaultdict(dict)
     of_new: dict[str, float] = {}
-    for (feature, week), (total, n) in sums.items():
+    for (feature, week), (weighted, n) in sums.items():
         if n and week is None:
-            of_new[feature] = total / n
+            of_new[feature] = weighted / n
         elif n and week is not None:
-            weekly[feature][week] = total / n
+            weekly[feature][week] = weighted / n
     return weekly, of_new

@@ -15,6 +15,7 @@ _BEFORE: Final = timedelta(days=4)
 _AFTER: Final = timedelta(days=7)
 _E_VALUES: Final = (1e-4, 1e12)
 """Beyond these the curve runs along the edge."""
+_PAPER: Final = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
 
 Step = tuple[str, datetime, str]
 
@@ -58,7 +59,8 @@ def _steps(simulator: Simulator) -> list[Step]:
 
 def _names(axes: Axes, steps: list[Step]) -> None:
     for i, (name, at, colour) in enumerate(steps):
-        axes.text(at, -i, f"  {name}, {at:%d %b %H:%M}", color=colour, va="center", fontsize=8.5)
+        words = f" {name}, {at:%d %b %H:%M} "
+        axes.annotate(words, (at, -i), (4, 0), textcoords="offset points", color=colour, va="center", bbox=_PAPER)
     axes.set_ylim(-len(steps) + 0.4, 0.6)
     axes.set_yticks([])
     axes.grid(visible=False)
