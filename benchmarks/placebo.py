@@ -38,7 +38,7 @@ Cells = dict[int, CellCount]
 
 def cells_of(spec: ModelSpec, *, seed: int) -> tuple[Cells, Cells]:
     """Misses per cell of v1 and of the skewed v2, over the whole year."""
-    flights = load_flights(Path("build/demo"))
+    flights = load_flights(Path("build/demo-cache"))
     scores = score(flights, seed=seed)
     length = milliseconds(spec.cell)
     starts = flights.departure_ms // length * length

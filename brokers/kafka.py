@@ -17,7 +17,7 @@ import uuid
 from pathlib import Path
 from typing import Final
 
-from brokers.process import HOST, BrokerError, ChildBroker, free_port
+from brokers.process import HOST, BrokerError, ChildBroker, free_port, is_free
 
 KAFKA_VERSION: Final = "4.1.1"
 DEFAULT_FOLDER: Final = Path(__file__).resolve().parents[1] / "build" / "kafka"
@@ -100,6 +100,9 @@ class KafkaBroker(ChildBroker):
 
     def prepare(self) -> None:
         """Fetch the jars, write the configuration, and format the data folder, each where it is missing."""
+        if self.pid is None and not is_free(self.port):
+            msg = f"port {self.port} on {HOST} is taken: end what listens there, or choose another port with --port"
+            raise BrokerError(msg)
         _require("java", "a Java runtime, 17 or newer (Debian: apt-get install openjdk-17-jre-headless)")
         fetch_libs(self._libs)
         data = self.folder / "data"

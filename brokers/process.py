@@ -45,6 +45,12 @@ def free_port() -> int:
         return port
 
 
+def is_free(port: int) -> bool:
+    """Whether nobody listens on a port of the loopback."""
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) != 0
+
+
 def answers(port: int, *, timeout_seconds: float = 1.0) -> bool:
     """Whether something on the loopback answers Kafka's ApiVersions request."""
     try:

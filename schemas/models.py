@@ -45,7 +45,10 @@ class RollbackPolicy(Config):
 
     mode: Literal["off", "dry_run", "approval", "auto"] = "dry_run"
     evidence: str = "error_rate"
-    """The signal that is tested since the deployment: a rate that needs labels, an error ratio or a latency."""
+    """The signal that is tested since the deployment: a rate that needs labels, an error ratio or a latency.
+
+    The default stands for `mae` where the model is a regression.
+    """
     harm_tolerance: float = Field(default=0.05, ge=0, lt=1)
     """How much worse than the previous version is still acceptable, in the unit of the signal."""
     alpha: float = Field(default=0.001, gt=0, lt=1)
@@ -128,6 +131,8 @@ class ModelSpec(Config):
             raise ValueError(msg)
         if self.revision_horizon < self.maturity:
             object.__setattr__(self, "revision_horizon", self.maturity)
+        if self.task is TaskKind.REGRESSION and self.rollback.evidence == "error_rate":
+            object.__setattr__(self, "rollback", self.rollback.model_copy(update={"evidence": "mae"}))
         if self.label_horizon < self.maturity:
             msg = f"label_horizon = {self.label_horizon} is shorter than maturity = {self.maturity}"
             raise ValueError(msg)

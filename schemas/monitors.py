@@ -234,6 +234,10 @@ class ModelEntry(ModelSpec):
     @model_validator(mode="after")
     def _unique_and_known(self) -> Self:
         monitors = self.monitors or ()
+        known = {signal.value for signal in Signal} - {signal.value for signal in INPUT_DRIFT_SIGNALS}
+        if self.rollback.evidence not in known - {signal.value for signal in THRESHOLD_ONLY_SIGNALS}:
+            msg = f"rollback.evidence = {self.rollback.evidence!r}: expected a rate such as error_rate or miss_rate"
+            raise ValueError(msg)
         ids = [monitor.monitor_id for monitor in monitors]
         if twice := sorted({name for name in ids if ids.count(name) > 1}):
             msg = f"monitor_id {twice} is used twice: expected one monitor for each id"

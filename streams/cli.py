@@ -70,7 +70,7 @@ Environment = Annotated[str, typer.Option("--environment", help="Where it serves
 Severity = Annotated[str | None, typer.Option("--severity", help="Only page or only ticket.")]
 Actor = Annotated[str, typer.Option("--actor", help="Who says so; goes into the audit.")]
 Comment = Annotated[str, typer.Option("--comment", help="Why; goes into the audit.")]
-Reason = Annotated[str | None, typer.Option("--reason", help="Only dead letters with this reason.")]
+Reason = Annotated[str | None, typer.Option("--reason", help="Only dead letters with this reason, such as not_json.")]
 FromTopic = Annotated[str | None, typer.Option("--from-topic", help="Only those that came from this topic.")]
 At = Annotated[str | None, typer.Option("--at", help="Only the one at PARTITION:OFFSET of the dead-letter topic.")]
 
@@ -337,7 +337,7 @@ def doctor(as_json: Json = False) -> None:
     _run(body(load_settings(), as_json=as_json))
 
 
-@dead_letters.command("list", epilog="Example: plumbline dead-letters list --reason invalid_json")
+@dead_letters.command("list", epilog="Example: plumbline dead-letters list --reason not_json")
 def list_dead_letters(
     reason: Reason = None,
     from_topic: FromTopic = None,
@@ -350,7 +350,7 @@ def list_dead_letters(
     _run(list_letters(load_settings(), Selection(reason=reason, topic=from_topic), limit=limit, as_json=as_json))
 
 
-@dead_letters.command("redrive", epilog="Example: plumbline dead-letters redrive --reason unknown_model --dry-run")
+@dead_letters.command("redrive", epilog="Example: plumbline dead-letters redrive --reason too_many_models --dry-run")
 def redrive(
     reason: Reason = None,
     from_topic: FromTopic = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import inspect
 import json
+import os
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ import typer
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
+from pydantic_settings import SettingsError
 
 from streams.commands.console import Column, UsageError, show
 from streams.responders.endpoints import shown
@@ -58,6 +60,21 @@ def load_settings() -> Settings:
             for each in error.errors(include_url=False)
         ]
         raise UsageError("\n".join(lines)) from error
+    except SettingsError as error:
+        raise UsageError("\n".join(_unreadable()) or str(error)) from error
+
+
+def _unreadable() -> Iterator[str]:
+    """The variables that take JSON and hold something else."""
+    for setting in settings_table():
+        value = os.environ.get(setting.variable)
+        if value is None or not isinstance(setting.default, dict | list):
+            continue
+        try:
+            json.loads(value)
+        except ValueError as error:
+            expected = "an object" if isinstance(setting.default, dict) else "an array"
+            yield f"{setting.variable} = {value!r}: expected {expected} in JSON ({error})"
 
 
 def _variable(location: tuple[int | str, ...]) -> str:

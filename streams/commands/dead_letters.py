@@ -9,13 +9,16 @@ from typing import Any, Final
 from schemas import topics
 from streams.commands import broker
 from streams.commands.console import Column, CommandError, UsageError, note, show
-from streams.engine.dead_letters import to_redrive, why
+from streams.engine.dead_letters import PROCESSING_ERROR, to_redrive, why
 from streams.engine.errors import RedriveError, TopicLayoutError
 from streams.engine.processor import Output, Record
 from streams.engine.topics import TopicNames
+from streams.ingest.rejection import Reason
 from streams.responders.webhook import FAILED
 from streams.settings import Settings
 
+REASONS: Final = frozenset({*(reason.value for reason in Reason), PROCESSING_ERROR, FAILED, "signature"})
+"""Every reason that a dead letter can have."""
 _COLUMNS: Final[Mapping[str, Column[Mapping[str, Any]]]] = {
     "At": lambda row: row["at"],
     "Reason": lambda row: row["reason"],
@@ -34,6 +37,11 @@ class Selection:
     """The topic that the record came from, by the table's name."""
     at: str | None = None
     """One letter: `partition:offset` on the dead-letter topic itself."""
+
+    def __post_init__(self) -> None:
+        if self.reason is not None and self.reason not in REASONS:
+            msg = f"--reason = {self.reason!r}: expected one of {', '.join(sorted(REASONS))}"
+            raise UsageError(msg)
 
     @property
     def is_everything(self) -> bool:

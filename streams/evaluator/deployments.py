@@ -6,6 +6,7 @@ from functools import partial
 
 from schemas.base import milliseconds
 from schemas.deployments import DeploymentEvent
+from schemas.identifiers import ALL_SEGMENT
 from schemas.monitors import INPUT_DRIFT_SIGNALS, OUTCOME_SIGNALS, Monitor, Signal
 from streams.control import layout as sections
 from streams.control.plan import Plan
@@ -13,8 +14,9 @@ from streams.evaluator import evidence
 from streams.evaluator.cells import CellKey
 from streams.evaluator.evidence import CellCount
 from streams.evaluator.model import ModelEvaluator
+from streams.evaluator.series import first_slot_of
 from streams.evaluator.serving import champion, predecessor
-from streams.evaluator.signals import LOWER_IS_WORSE, QUANTILE_SIGNALS, RATE_SIGNALS, Counted, rate_pair
+from streams.evaluator.signals import LOWER_IS_WORSE, QUANTILE_SIGNALS, RATE_SIGNALS, Counted, is_rate_of, rate_pair
 from streams.evaluator.state import CellRecord, DeploymentState
 
 ROLLBACK_CAUSE = "rollback-"
@@ -62,9 +64,9 @@ def observe_cell(model: ModelEvaluator, cell_ms: int, now_ms: int) -> None:
 
 def _signal(model: ModelEvaluator) -> Signal | None:
     policy = model.spec().rollback
-    if policy.mode == "off" or policy.evidence not in {s.value for s in RATE_SIGNALS}:
-        return None
-    return Signal(policy.evidence)
+    known = policy.mode != "off" and policy.evidence in {s.value for s in RATE_SIGNALS}
+    signal = Signal(policy.evidence) if known else None
+    return signal if signal is not None and is_rate_of(signal, model.spec().task) else None
 
 
 def _cell_counts(model: ModelEvaluator, cell_ms: int) -> dict[str, CellCount]:
@@ -73,9 +75,9 @@ def _cell_counts(model: ModelEvaluator, cell_ms: int) -> dict[str, CellCount]:
     counts: dict[str, CellCount] = {}
     for key, plan in model.in_cell(cell_ms):
         cell = model.cells.read(key, plan)
-        if signal is None or "__all__" not in cell:
+        if signal is None or ALL_SEGMENT not in cell:
             continue
-        counted = Counted(plan, plan.layout, cell["__all__"])
+        counted = Counted(plan, plan.layout, cell[ALL_SEGMENT])
         n_bad, n = _bad(signal, counted, model, key, plan)
         before = counts.get(key.model_version, CellCount(cell_ms=cell_ms, n=0, n_bad=0, n_predictions=0))
         counts[key.model_version] = CellCount(
@@ -90,10 +92,9 @@ def _cell_counts(model: ModelEvaluator, cell_ms: int) -> dict[str, CellCount]:
 def _bad(signal: Signal, counted: Counted, model: ModelEvaluator, key: CellKey, plan: Plan) -> tuple[int, int]:
     """Bad and relevant events; a rate whose fall is the harm is turned round."""
     first_slot = None
-    if signal in QUANTILE_SIGNALS:
+    if signal in QUANTILE_SIGNALS or signal is Signal.MAE:
         view = model.derived.view(model.key, plan, key.cell_ms)
-        section, bins, q = QUANTILE_SIGNALS[signal]
-        first_slot = None if view is None else view.first_slot_above(section, bins, q, "__all__")
+        first_slot = None if view is None else first_slot_of(signal, view, ALL_SEGMENT)
         if first_slot is None:
             return 0, 0
     n1, n = rate_pair(signal, counted, monitor=Monitor(signal=signal), first_slot=first_slot)
@@ -151,10 +152,7 @@ def _reference_inflation(model: ModelEvaluator, cell_ms: int) -> float | None:
     if signal is None or view is None or not view.has_counts:
         return None
     monitor = Monitor.model_construct(signal=signal, monitor_id=signal.value)
-    first_slot = None
-    if signal in QUANTILE_SIGNALS:
-        section, bins, q = QUANTILE_SIGNALS[signal]
-        first_slot = view.first_slot_above(section, bins, q, "__all__")
+    first_slot = first_slot_of(signal, view, ALL_SEGMENT)
     return view.rate_inflation(signal.value, partial(rate_pair, signal, monitor=monitor, first_slot=first_slot))
 
 

@@ -16,7 +16,7 @@ from schemas.base import from_milliseconds, milliseconds
 from schemas.deployments import DeploymentEvent
 from schemas.evidence import ControlArm, PreviousVersion, Recovery, RollbackEvidence
 from schemas.models import ModelSpec
-from schemas.monitors import OUTCOME_SIGNALS, Signal
+from schemas.monitors import OUTCOME_SIGNALS
 from streams.evaluator.state import ArmState, CellRecord, DeploymentState, ModelState, RecoveryState
 from streams.evaluator.watch import CLEARING_E_VALUE
 
@@ -226,7 +226,7 @@ def evidence_event(
         n=state.n if state else 0,
         n_bad=state.n_bad if state else 0,
         min_samples=policy.min_samples,
-        needs_labels=Signal(policy.evidence) in OUTCOME_SIGNALS,
+        needs_labels=policy.evidence in {signal.value for signal in OUTCOME_SIGNALS},
         onset_at=None if onset is None else from_milliseconds(onset),
         onset_cells_after_deployment=distance,
         input_drift=input_drift,

@@ -29,6 +29,7 @@ from streams.evaluator.signals import (
     QUANTILE_SIGNALS,
     Counted,
     applies_to,
+    is_rate_of,
     rate_pair,
 )
 
@@ -134,9 +135,9 @@ def _read_rate(
     series: Series, window: Counted, view: ReferenceView | None, context: int | None, n_series: int
 ) -> Reading:
     monitor, signal = series.monitor, series.monitor.signal
-    first_slot = None
-    if view is not None and (signal in QUANTILE_SIGNALS or signal is Signal.MAE):
-        first_slot = _first_slot(signal, view, series.segment)
+    if not is_rate_of(signal, window.plan.spec.task):
+        return Reading(0, None, None, why=f"a {window.plan.spec.task} model has no {signal.value}")
+    first_slot = None if view is None else first_slot_of(signal, view, series.segment)
     pair = partial(rate_pair, signal, monitor=monitor, feature=series.feature, first_slot=first_slot)
     n1, n = (int(item) for item in pair(window))
     value = n1 / n if n else None
@@ -168,9 +169,12 @@ def _bounded_mean(signal: Signal, upper: float, lower: float, tolerance: float, 
     return BoundedMean.for_upper(upper, tolerance, inflation) if upper + tolerance < 1 else None
 
 
-def _first_slot(signal: Signal, view: ReferenceView, segment: str) -> int | None:
+def first_slot_of(signal: Signal, view: ReferenceView, segment: str) -> int | None:
+    """First slot above the reference's own quantile, for signals that count what lies above it; else None."""
     if signal is Signal.MAE:
         return view.first_slot_above(sections.RESIDUAL, RESIDUAL_BINS, _RESIDUAL_QUANTILE, segment)
+    if signal not in QUANTILE_SIGNALS:
+        return None
     section, bins, q = QUANTILE_SIGNALS[signal]
     return view.first_slot_above(section, bins, q, segment)
 

@@ -186,6 +186,19 @@ RATE_SIGNALS: Final = frozenset(
 )  # fmt: skip
 
 
+def is_rate_of(signal: Signal, task: TaskKind) -> bool:
+    """Whether a signal is a rate that models of this kind have."""
+    if signal is Signal.MAE:
+        return task is TaskKind.REGRESSION
+    if signal in _CONFUSION_PAIRS:
+        return task is TaskKind.BINARY or (task is TaskKind.MULTICLASS and signal in _ANY_CLASSES)
+    return signal in RATE_SIGNALS
+
+
+_ANY_CLASSES: Final = frozenset({Signal.ERROR_RATE, Signal.ACCURACY})
+"""Rates of the confusion matrix that need no positive class."""
+
+
 def input_values(counted: Counted) -> dict[str, float | None]:
     """What a window says before any label: volume, service and cost."""
     n = int(counted.total(sections.N_PREDICTIONS))

@@ -229,7 +229,7 @@ def test_validations(shelf: Shelf) -> None:
     assert "expected a number" in run("validations", "publish", *arguments[:-1], "gap=big", code=2).stderr
 
 
-def letter(offset: int, *, reason: str = "invalid_json", **more: str) -> ListRecord:
+def letter(offset: int, *, reason: str = "not_json", **more: str) -> ListRecord:
     fields = {"reason": reason, "message": "no JSON", "topic": "ml.predictions.v1", "partition": "1", "offset": "9"}
     headers = [(f"plumbline_dlq_{name}", text.encode()) for name, text in {**fields, **more}.items()]
     return ListRecord(
@@ -238,15 +238,15 @@ def letter(offset: int, *, reason: str = "invalid_json", **more: str) -> ListRec
 
 
 def test_dead_letters_go_back_untouched(shelf: Shelf) -> None:
-    shelf.records = [letter(0), letter(1, reason="unknown_model")]
+    shelf.records = [letter(0), letter(1, reason="too_many_models")]
     rows = [json.loads(line) for line in run("dead-letters", "list", "--json").stdout.splitlines()]
     assert [(row["at"], row["reason"], row["topic"], row["key"]) for row in rows] == [
-        ("0:0", "invalid_json", "ml.predictions.v1", "p1"),
-        ("0:1", "unknown_model", "ml.predictions.v1", "p1"),
+        ("0:0", "not_json", "ml.predictions.v1", "p1"),
+        ("0:1", "too_many_models", "ml.predictions.v1", "p1"),
     ]
     assert "1 records would be put back" in run("dead-letters", "redrive", "--at", "0:1", "--dry-run").stderr
     assert shelf.published == []
-    run("dead-letters", "redrive", "--reason", "unknown_model")
+    run("dead-letters", "redrive", "--reason", "too_many_models")
     (output,) = shelf.published
     assert (output.topic, output.key, output.value, list(output.headers)) == (
         "ml.predictions.v1", b"p1", b"{", [("x", b"y")],

@@ -131,6 +131,8 @@ def test_layout_sections_do_not_overlap_and_cover_the_width() -> None:
         ({"name": "m", "monitors": [{"signal": "error_rate"}, {"signal": "error_rate"}]}, "monitor_id"),
         ({"name": "m", "monitors": [{"signal": "miss_rate", "detector": "adwin"}]}, "detector"),
         ({"name": "m", "rollback": {"alpha": 2}}, "alpha"),
+        ({"name": "m", "rollback": {"evidence": "feature_drift"}}, "rollback.evidence"),
+        ({"name": "m", "rollback": {"evidence": "mood"}}, "rollback.evidence"),
     ],
 )
 def test_a_bad_monitors_file_is_refused_with_the_field(entry: dict[str, object], named: str) -> None:
