@@ -188,7 +188,7 @@ def _finish(simulator: Simulator, settings: Settings, view: View, *, started: fl
         wall_seconds=time.monotonic() - started,
         stream_seconds=stream_seconds,
     )
-    bad = tables.reasons(simulator.bad_records, journal.dead_letters)
+    bad = tables.reasons(simulator.bad_records, journal.dead_letters, journal.windows)
     page = options.out / "report.html"
     report.write(page, simulator, found, checks, bad)
     found["wall_seconds"] = round(time.monotonic() - started, 2)

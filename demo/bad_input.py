@@ -29,6 +29,8 @@ class BadRecord:
     output: Output
     outcome: str
     """Where it has to end: `dead letter`, or the total that it adds to."""
+    finding: str = ""
+    """The quality finding that it has to be counted in, where the model's data is bad rather than the record."""
 
     @property
     def topic(self) -> str:
@@ -105,6 +107,7 @@ def _unbelievable(prediction: _Copies, label: _Copies) -> list[BadRecord]:
             name="a feature that was a number yesterday",
             output=prediction.feature("type", "dep_delay", "twelve minutes"),
             outcome="expired prediction",
+            finding="type:dep_delay",
         ),
     ]
 

@@ -77,6 +77,7 @@ class WindowSeen(msgspec.Struct, frozen=True, kw_only=True):
     n_predictions: int = 0
     n_labels: int = 0
     values: dict[str, float | None] = {}
+    findings: dict[str, int] = {}
     verdicts: list[SeriesSeen] = []
 
 

@@ -99,6 +99,11 @@ def _rollback(journal: Journal, sent: Sent) -> dict[str, Any]:
         "succeeded_at": _iso(succeeded[0].reported_at if succeeded else None),
         "verified_at": _iso(closed[0].decided_at if closed else None),
         "final_state": mine[-1].state.value,
+        "clocks": {
+            "requested_at, verified_at": "end of the cell whose evidence decided",
+            "succeeded_at": "the serving side's event time",
+            "delays": "event time at which the serving side saw each step",
+        },
         "n_bad_predictions": sent.n_served_by_new_version,
         "steps": list(dict.fromkeys(each.state.value for each in mine)),
         "summary": command.reason.summary,

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from demo.account import Check
 from demo.bad_input import BadRecord
-from demo.journal import DeadLetterSeen
+from demo.journal import DeadLetterSeen, WindowSeen
 
 
 def print_result(
@@ -26,13 +26,19 @@ def print_result(
     console.print(_checks(checks))
 
 
-def reasons(records: Sequence[BadRecord], letters: Sequence[DeadLetterSeen]) -> list[tuple[BadRecord, str]]:
+def reasons(
+    records: Sequence[BadRecord], letters: Sequence[DeadLetterSeen], windows: Sequence[WindowSeen]
+) -> list[tuple[BadRecord, str]]:
     """Find for every bad record the reason that the dead-letter topic gives, or what became of it instead."""
     by_key = {(letter.topic, letter.key): letter for letter in letters}
     found = []
     for bad in records:
         letter = by_key.get((bad.topic, bad.output.key))
-        found.append((bad, f"{letter.reason}: {letter.message}" if letter else f"no dead letter: {bad.outcome}"))
+        told = f"{letter.reason}: {letter.message}" if letter else f"no dead letter: {bad.outcome}"
+        if bad.finding:
+            n = sum(window.findings.get(bad.finding, 0) for window in windows if window.kind == "inputs")
+            told += f", counted as finding {bad.finding} (of which the year has {n:,})"
+        found.append((bad, told))
     return found
 
 

@@ -49,7 +49,7 @@ class Scene:
     config_revision: str
     coverage: float | None
     moved: Mapping[str, float]
-    """Per feature, how far it has moved from the reference (population stability index)."""
+    """Per feature, how much further than usual it stands from the reference (population stability index)."""
     incumbent_affected: bool | None = None
     offsets: Mapping[str, Mapping[str, tuple[int, int]]] | None = None
 

@@ -104,6 +104,8 @@ def _scene(model: ModelEvaluator, closing: Closing, reference: Reference | None)
     )
 
 
+USUAL_WEIGHT = 0.02
+"""Weight of a new window in what is usual of a feature: about fifty windows."""
 _COVERAGE = Monitor(signal=Signal.LABEL_COVERAGE)
 
 
@@ -114,7 +116,9 @@ def _remember_moves(model: ModelEvaluator, closing: Closing, watched: Watched) -
     for name, reading in watched.readings.items():
         _, segment, feature = name.split("|", 2)
         if feature and segment == ALL_SEGMENT and reading.summary and reading.value is not None:
-            model.state.moved[feature] = reading.value
+            usual = model.state.usual.get(feature, reading.value)
+            model.state.moved[feature] = max(0.0, reading.value - usual)
+            model.state.usual[feature] = usual + USUAL_WEIGHT * (reading.value - usual)
             model.state.moves[feature] = reading.summary
 
 

@@ -182,6 +182,8 @@ def _forget(model: ModelEvaluator, cell_ms: int) -> None:
 def _publish(model: ModelEvaluator, newest: DeploymentEvent, deployments: list[DeploymentEvent], cell_ms: int) -> None:
     spec = model.spec()
     length = milliseconds(spec.cell)
+    if cell_ms + length <= milliseconds(newest.deployed_at):
+        return  # it had not been deployed yet
     version = newest.model_version
     drift = {m.monitor_id for m in model.monitors(cell_ms) if m.signal in INPUT_DRIFT_SIGNALS}
     raised = [a for a in model.state.alerts.values() if a.model_version == version]

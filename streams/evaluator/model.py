@@ -221,9 +221,10 @@ class ModelEvaluator:
 
     def retire_alerts(self, time: EventTime) -> None:
         """End alerts of versions that no longer serve, of monitors that were withdrawn, and of long silence."""
-        now = time.predictions_ms
-        serving = {d.model_version for d in self.serving(now)}
-        monitors = {m.monitor_id for m in self.monitors(now - now % milliseconds(self.spec().cell))}
+        # On the grid of cells: the watermark itself stands wherever a source happened to commit.
+        now = time.predictions_ms - time.predictions_ms % milliseconds(self.spec().cell)
+        serving = {d.model_version for d in self.serving(time.predictions_ms)}
+        monitors = {m.monitor_id for m in self.monitors(now)}
         alerts = self.state.alerts
         gone = [name for name, a in alerts.items() if serving and a.model_version not in serving]
         self.end_alerts(gone, now, Resolution.SUPERSEDED)

@@ -151,7 +151,9 @@ class ModelState(msgspec.Struct):
     moves: dict[str, str] = {}
     """Per feature, the bin that moved most, in words."""
     moved: dict[str, float] = {}
-    """Per feature, the last window's population stability index: for explanations."""
+    """Per feature, the last window's population stability index, less what is usual: for explanations."""
+    usual: dict[str, float] = {}
+    """Per feature, the running mean of that index: a season that came slowly explains no sudden harm."""
     restated: dict[str, int] = {}
     """Per `version@plan@cell`, the revision that its published metrics have."""
     dirty: list[str] = []

@@ -24,7 +24,7 @@ async def _run(simulator: Simulator, tmp_path: Path) -> tuple[dict, str, str]:
         *account.verdict(simulator.options, simulator.journal, simulator.registry, simulator.spec, simulator.sent),
     ]
     found = summary.summarise(simulator, checks, guarantee="at_least_once", wall_seconds=1.0, stream_seconds=1.0)
-    bad = tables.reasons(simulator.bad_records, simulator.journal.dead_letters)
+    bad = tables.reasons(simulator.bad_records, simulator.journal.dead_letters, simulator.journal.windows)
     report.write(tmp_path / "report.html", simulator, found, checks, bad)
     tables.print_result(Console(file=out, width=160), found, checks, bad)
     return found, (tmp_path / "report.html").read_text(), out.getvalue()
