@@ -13,6 +13,7 @@ from aiohttp import web
 from schemas.topics import CONTROL_TOPICS
 from streams import telemetry
 from streams.control.view import ControlView
+from streams.engine.errors import ConfigurationError
 from streams.engine.follower import Follower
 from streams.engine.processor import Staged
 from streams.engine.runner import StageRunner
@@ -146,7 +147,15 @@ class Site(mode.Service):
         application.router.add_get("/readyz", self._readyz)
         self._web = web.AppRunner(application, access_log=None)
         await self._web.setup()
-        await web.TCPSite(self._web, self._settings.host, self._settings.port, shutdown_timeout=0.2).start()
+        host, port = self._settings.host, self._settings.port
+        try:
+            await web.TCPSite(self._web, host, port, shutdown_timeout=0.2).start()
+        except OSError as error:
+            msg = (
+                f"the pages cannot be served on {host}:{port} ({error.strerror}): end what listens there, or set "
+                "PLUMBLINE_WEB_PORT to a free port (0 takes any)"
+            )
+            raise ConfigurationError(msg) from error
         self.port = self._web.addresses[0][1]
         log.info("site_ready", address=f"http://{self._settings.host}:{self.port}/")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import enum
 import inspect
 import json
@@ -51,6 +52,14 @@ class Setting:
 
 def load_settings() -> Settings:
     """Read and check the settings; `UsageError` names each variable, its value and what was expected."""
+    if unknown := sorted(name for name in os.environ if _is_unknown(name)):
+        known = [setting.variable for setting in settings_table()]
+        near = {name: difflib.get_close_matches(name, known, n=1) for name in unknown}
+        lines = [
+            f"{name} is no setting: expected {found[0] if found else 'one that plumbline config shows'}"
+            for name, found in near.items()
+        ]
+        raise UsageError("\n".join(lines))
     try:
         return Settings()
     except ValidationError as error:
@@ -62,6 +71,12 @@ def load_settings() -> Settings:
         raise UsageError("\n".join(lines)) from error
     except SettingsError as error:
         raise UsageError("\n".join(_unreadable()) or str(error)) from error
+
+
+def _is_unknown(name: str) -> bool:
+    """Whether a variable looks like a setting of ours and is none."""
+    group, _, _ = name.removeprefix(PREFIX).partition("_")
+    return name.startswith(PREFIX) and group.lower() not in Settings.model_fields
 
 
 def _unreadable() -> Iterator[str]:
