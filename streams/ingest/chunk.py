@@ -19,7 +19,6 @@ from streams.ingest.values import UNKNOWN_MS, Int64, timestamps_ms
 from streams.settings import IngestSettings
 
 _BAD: Final = (msgspec.MsgspecError, TypeError, UnicodeDecodeError, RecursionError)
-_SEPARATOR: Final = "\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +67,8 @@ class ChunkReader:
         slow: Callable[[int, dict[str, Any]], Any],
         sorted_: Sorted,
         base: int,
-    ) -> list[Any]:
-        """Return an event per record, None for those that are none.
+    ) -> tuple[list[Any], bool]:
+        """Return an event per record, None for those that are none, and whether every one took the fast way.
 
         Parameters
         ----------
@@ -84,15 +83,9 @@ class ChunkReader:
         base
             Order of the first record.
         """
-        limit = self.settings.max_record_bytes
-        values = [record.value or b"" for record in records]
-        if max(map(len, values)) > limit:
-            values = [value if len(value) <= limit else b"" for value in values]
-        for i, record in enumerate(records):
-            if record.headers and not is_plain(record.headers):
-                values[i] = b""  # no JSON: it takes the slow way
         out: list[Any] = []
-        rest = iter(values)
+        complete = True
+        rest = iter(self._values(records))
         while True:
             try:
                 out.extend(map(decoder(), rest))
@@ -100,7 +93,23 @@ class ChunkReader:
             except _BAD:
                 i = len(out)
                 out.append(self._slowly(records[i], i, slow, sorted_, base + i))
-        return out
+                complete = False
+        return out, complete
+
+    def _values(self, records: Sequence[Record]) -> list[bytes]:
+        """Values for the fast way; what has to take the slow one is replaced by what is no JSON."""
+        limit = self.settings.max_record_bytes
+        found = [record.value for record in records]
+        try:
+            fits = max(map(len, found)) <= limit  # type: ignore[arg-type]
+        except TypeError:  # there is a None among them
+            fits = False
+        values = [value if fits or (value and len(value) <= limit) else b"" for value in found]
+        if any([record.headers for record in records]):
+            for i, record in enumerate(records):
+                if record.headers and not is_plain(record.headers):
+                    values[i] = b""
+        return values  # type: ignore[return-value]
 
     def _slowly(
         self, record: Record, i: int, slow: Callable[[int, dict[str, Any]], Any], sorted_: Sorted, order: int
@@ -133,33 +142,41 @@ class ChunkReader:
             raise wrong("not_before", parsed["not_before"], "seconds since 1970, or RFC 3339", Reason.BAD_TIMESTAMP)
         return Mark(names.key, order, at)
 
-    def keys_differ(self, records: Sequence[Record], events: Sequence[Any]) -> bool:
-        """Whether some key is not its event's prediction_id; quick where all are."""
-        ids = [event.prediction_id for event in events]
-        keys = [record.key for record in records]
-        if None in keys:
-            ids = [i for i, key in zip(ids, keys, strict=True) if key is not None]
-        joined = b"\n".join([key for key in keys if key is not None])
-        return len(keys) > 0 and _SEPARATOR.join(ids).encode("utf-8", "replace") != joined
-
     def admitted(
-        self, records: Sequence[Record], events: Sequence[Any], times: Int64, field_name: str, names: ModelNames,
-        sorted_: Sorted,
+        self, records: Sequence[Record], ids: Sequence[bytes], times: Int64, field_name: str, events: Sequence[Any],
+        names: ModelNames, sorted_: Sorted,
     ) -> Int64:  # fmt: skip
-        """Rows that pass the checks of key and time; the others are rejected."""
-        appended = np.fromiter([record.timestamp for record in records], dtype=np.int64, count=len(records))
-        future = (times > appended + self._skew_ms) & (appended > 0)
-        bad = future | (times == UNKNOWN_MS)
-        if self.keys_differ(records, events):
-            for i, (record, event) in enumerate(zip(records, events, strict=True)):
-                try:
-                    check_key(record.key, event.prediction_id)
-                except RejectedError as error:
-                    sorted_.reject(record, error, names.key)
-                    bad[i] = True
-                    times[i] = 0
-        for i in np.flatnonzero(bad & ((times == UNKNOWN_MS) | (times > 0))).tolist():
-            sorted_.reject(records[i], self._time_error(records[i], field_name, events[i], int(times[i])), names.key)
+        """Rows that pass the checks of key and time; the others are rejected.
+
+        Parameters
+        ----------
+        records, events
+            Of one model.
+        ids
+            The events' prediction_ids, UTF-8.
+        times
+            Shape (n,), milliseconds, from the field of this name.
+        field_name, names
+            For the rejections.
+        sorted_
+            Takes them.
+        """
+        appended = [record.timestamp for record in records]
+        keys = [record.key for record in records]
+        oldest = min(appended)
+        if keys == ids and 0 < oldest and int(times.min()) >= 0 and int(times.max()) <= oldest + self._skew_ms:
+            return np.arange(len(times))
+        arrived = np.fromiter(appended, dtype=np.int64, count=len(records))
+        bad = ((times > arrived + self._skew_ms) & (arrived > 0)) | (times == UNKNOWN_MS)
+        for i, record in enumerate(records):
+            try:
+                if keys[i] != ids[i]:
+                    check_key(record.key, events[i].prediction_id)
+                if bad[i]:
+                    raise self._time_error(record, field_name, events[i], int(times[i]))
+            except RejectedError as error:
+                sorted_.reject(record, error, names.key)
+                bad[i] = True
         return np.flatnonzero(~bad)
 
     def _time_error(self, record: Record, field_name: str, event: Any, time_ms: int) -> RejectedError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final, Self
@@ -39,18 +40,16 @@ class Interner:
 
     def codes(self, names: Sequence[str]) -> Codes:
         """Codes of many names, shape (n,)."""
+        if len(set(names)) == 1:
+            return np.full(len(names), self.code(names[0]), dtype=np.uint16)
         try:
             return np.fromiter(map(self._codes.__getitem__, names), dtype=np.uint16, count=len(names))
         except KeyError:
             return np.array([self.code(name) for name in names], dtype=np.uint16)
 
-    def codes_or_nan(self, names: Sequence[str | None]) -> Float64:
-        """Codes of many names as float64, shape (n,); NaN for None."""
-        known: dict[str | None, float] = {None: float("nan")}
-        for name in dict.fromkeys(names):
-            if name is not None:
-                known[name] = self.code(name)
-        return np.fromiter(map(known.__getitem__, names), dtype=np.float64, count=len(names))
+    def code_or_nan(self, name: str | None) -> float:
+        """The name's code; NaN for None."""
+        return math.nan if name is None else self.code(name)
 
 
 class _Columns:
@@ -141,3 +140,7 @@ class LabelColumns(_Columns):
 
     def __len__(self) -> int:
         return len(self.order)
+
+    def take(self, rows: Int64) -> Self:
+        """Some rows, in this order."""
+        return replace(self, **{name: column[rows] for name, column in self.arrays().items()})

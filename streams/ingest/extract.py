@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from itertools import repeat
-from operator import attrgetter
 from typing import Any, Final
 
 import numpy as np
@@ -17,10 +17,9 @@ from streams.control.layout import N_SCORE_BINS, SCORE_MISSING
 from streams.control.plan import Plan
 from streams.ingest.columns import Codes, EventColumns, Interner
 from streams.ingest.schema import PredictionSchema, as_float
-from streams.ingest.values import Float64, Int64, UInt64, floats, texts
+from streams.ingest.values import Float64, Int64, UInt64, coded, floats, texts
 
 NOT_EVALUATED, HELD, VIOLATED = 0, 1, 2
-_SCALARS: Final = attrgetter("prediction_label", "prediction_value", "prediction_score", "error", "backfill")
 
 
 class Extraction:
@@ -48,7 +47,6 @@ class Extraction:
         self.events = events
         self.n = len(events)
         self.features = [event.features for event in events]
-        self._tags = [event.tags for event in events]
         self._findings = self._finding_matrix(type_findings) if type_findings else None
 
     def _finding_matrix(self, found: dict[int, list[str | None]]) -> NDArray[np.bool_]:
@@ -76,46 +74,58 @@ class Extraction:
         schema_finding: NDArray[np.bool_],
     ) -> EventColumns:
         """Make the columns; what is known of the events already is handed in."""
-        plan = self.plan
-        scalars = list(zip(*map(_SCALARS, self.events), strict=True))
-        failed = np.array([error is not None for error in scalars[3]], dtype=np.bool_)
-        predicted = self._predicted(scalars[0], scalars[1], failed)
+        plan, events = self.plan, self.events
+        failed, backfill = self._failed(), np.zeros(self.n, dtype=np.bool_)
+        if any([event.backfill for event in events]):
+            backfill = np.array([event.backfill for event in events], dtype=np.bool_)
+        predicted = self._predicted(failed)
         return EventColumns(
             plan=plan,
             order=order,
             hash_high=hashes[0],
             hash_low=hashes[1],
             timestamp_ms=timestamps,
-            version=versions.codes([event.model_version for event in self.events]),
+            version=versions.codes([event.model_version for event in events]),
             numeric=self.schema.matrix(self.features, [b.name for b in plan.bins if isinstance(b, NumericBins)]),
             categorical=self._categorical(),
             segments=self._coded(plan.segment_values, plan.segment_offsets),
             groups=self._coded(plan.group_values, {}),
             predicted=predicted,
-            score=self._scores(scalars[2], predicted),
-            latency_seconds=self._measure("latency_seconds"),
-            cost_usd=self._measure("cost_usd"),
+            score=self._scores([event.prediction_score for event in events], predicted),
+            latency_seconds=self._measure([event.latency_seconds for event in events]),
+            cost_usd=self._measure([event.cost_usd for event in events]),
             failed=failed,
-            backfill=np.array(scalars[4], dtype=np.bool_),
+            backfill=backfill,
             schema_finding=schema_finding,
             rules=self._rules(),
             type_findings=self._findings,
         )
 
-    def _measure(self, field: str) -> Float64:
-        values = floats(map(attrgetter(field), self.events), self.n)
-        negative = values < 0.0
-        self._find(negative)
-        return np.where(negative, np.nan, values) if negative.any() else values
+    def _failed(self) -> NDArray[np.bool_]:
+        errors = [event.error for event in self.events]
+        if errors.count(None) == self.n:
+            return np.zeros(self.n, dtype=np.bool_)
+        return np.array([error is not None for error in errors], dtype=np.bool_)
 
-    def _predicted(self, labels: Sequence[Any], values: Sequence[Any], failed: NDArray[np.bool_]) -> Float64:
+    def _measure(self, raw: list[float | None]) -> Float64:
+        if raw.count(math.nan) == self.n:  # the default of the struct: one object, told by identity
+            return np.full(self.n, math.nan)
+        values = floats(raw, self.n)
+        negative = values < 0.0
+        if not negative.any():
+            return values
+        self._find(negative)
+        return np.where(negative, math.nan, values)
+
+    def _predicted(self, failed: NDArray[np.bool_]) -> Float64:
         """Class codes or values; a prediction that has neither though it did not fail is a finding."""
         plan = self.plan
         if plan.spec.task is TaskKind.REGRESSION:
-            predicted = floats(values, self.n)
+            predicted = floats([event.prediction_value for event in self.events], self.n)
         else:
-            predicted = np.array(class_codes(plan, texts(labels)), dtype=np.float64)
-        predicted[failed] = np.nan
+            predicted = coded([event.prediction_label for event in self.events], class_coder(plan), np.float64)
+        if failed.any():
+            predicted[failed] = math.nan
         self._find(np.isnan(predicted) & ~failed)
         return predicted
 
@@ -125,9 +135,10 @@ class Extraction:
         except TypeError:
             x = floats((self._score(s, c) for s, c in zip(scores, predicted.tolist(), strict=True)), self.n)
         inside = (x >= 0.0) & (x <= 1.0)
+        if inside.all():
+            return score_bins(x)
         self._find(~inside & ~np.isnan(x))
-        bins = np.minimum(np.where(inside, x, 0.0) * N_SCORE_BINS, N_SCORE_BINS - 1).astype(np.uint8)
-        return np.where(inside, bins, np.uint8(SCORE_MISSING))
+        return np.where(inside, score_bins(np.where(inside, x, 0.0)), np.uint8(SCORE_MISSING))
 
     def _score(self, score: object, predicted: float) -> float | None:
         """Score of the positive class (binary) or of the predicted one (multiclass)."""
@@ -144,8 +155,16 @@ class Extraction:
         found = [item for item in self.plan.bins if isinstance(item, CategoricalBins)]
         out = np.empty((self.n, len(found)), dtype=np.uint16)
         for i, item in enumerate(found):
-            out[:, i] = item.encode(texts(self.schema.column(self.features, item.name) or repeat(None, self.n)))
+            column = self.schema.column(self.features, item.name)
+            out[:, i] = item.missing_slot if column is None else self._slots(item, column)
         return out
+
+    @staticmethod
+    def _slots(item: CategoricalBins, column: list[Any]) -> NDArray[Any]:
+        try:
+            return item.encode_known(column)
+        except KeyError:
+            return item.encode(texts(column))
 
     def _coded(self, dimensions: dict[str, tuple[str, ...]], offsets: dict[str, int]) -> Codes:
         out = np.empty((self.n, len(dimensions)), dtype=np.uint16)
@@ -159,7 +178,7 @@ class Extraction:
     def _raw(self, name: str) -> list[Any]:
         """A field's values: the feature's, and where that is missing the tag's."""
         column = self.schema.column(self.features, name)
-        tags = [row.get(name) for row in self._tags]
+        tags = [event.tags.get(name) for event in self.events]
         if column is None:
             return tags
         # A number that is not itself is NaN: the default of a missing numeric feature.
@@ -193,12 +212,20 @@ def _numeric(raw: Sequence[Any]) -> Float64:
     return np.array([as_float(v) for v in raw], dtype=np.float64)
 
 
+def score_bins(scores: Float64) -> NDArray[np.uint8]:
+    """Bins of scores within [0, 1]."""
+    return np.minimum((scores * N_SCORE_BINS).astype(np.uint8), np.uint8(N_SCORE_BINS - 1))
+
+
+def class_coder(plan: Plan) -> Callable[[str | None], float]:
+    """Return what gives the class code of a label under a plan; NaN for None."""
+    if plan.spec.task is TaskKind.BINARY:
+        positive = plan.positive_values
+        return lambda label: math.nan if label is None else float(label in positive)
+    codes, other = plan.class_codes, len(plan.classes) - 1
+    return lambda label: math.nan if label is None else float(codes.get(label, other))
+
+
 def class_codes(plan: Plan, labels: Sequence[str | None]) -> list[float]:
     """Class codes of labels under a plan; NaN for None."""
-    nan = float("nan")
-    if plan.spec.task is TaskKind.BINARY:
-        known: dict[str | None, float] = {None: nan, **dict.fromkeys(plan.positive_values, 1.0)}
-        return [known.get(name, 0.0) for name in labels]
-    other = len(plan.classes) - 1
-    codes = plan.class_codes
-    return [nan if name is None else float(codes.get(name, other)) for name in labels]
+    return list(map(class_coder(plan), labels))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import Annotated, Any, Final
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from schemas.events import DEFAULT_ENVIRONMENT, LABEL_TYPE
 from schemas.models import TaskKind
@@ -20,10 +20,9 @@ from streams.ingest.loose import is_category, is_finite
 from streams.ingest.models import ModelNames, Models
 from streams.ingest.rejection import Reason, RejectedError, wrong
 from streams.ingest.schema import Category, EventTime, Number, Text
-from streams.ingest.values import Float64, floats, hashes, texts, timestamps_ms
+from streams.ingest.values import Float64, Int64, coded, floats, hashes, timestamps_ms
 from streams.settings import IngestSettings
 
-_MODEL: Final = attrgetter("environment", "model_name")
 _MAX_REVISION: Final = 2**31 - 1
 
 
@@ -62,25 +61,31 @@ class LabelReader(ChunkReader):
     def read(self, records: Sequence[Record], base: int) -> LabelChunk:
         """Decode a chunk; `base` is the order of its first record."""
         chunk = LabelChunk()
-        events = self.decode(records, lambda: self._decode, lambda _, parsed: read_label(parsed), chunk, base)
-        groups: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
-        kept = [event for event in events if event is not None]
-        models = set(map(_MODEL, kept))
-        if len(models) == 1:
-            groups[models.pop()] = [i for i, event in enumerate(events) if event is not None]
-        else:
-            for i, event in enumerate(events):
-                if event is not None:
-                    groups[event.environment, event.model_name].append(i)
-        for (environment, model_name), rows in groups.items():
+        events, complete = self.decode(records, lambda: self._decode, lambda _, parsed: read_label(parsed), chunk, base)
+        for environment, model_name, rows in self._groups(events, complete=complete):
             self._read_model(environment, model_name, rows, records, events, base, chunk)
         return chunk
+
+    @staticmethod
+    def _groups(events: Sequence[Any], *, complete: bool) -> list[tuple[str, str, Sequence[int]]]:
+        """Rows by model; two comparisons of sets where a chunk has one model."""
+        rows: Sequence[int] = range(len(events))
+        if not complete:
+            rows = [i for i in rows if events[i] is not None]
+        kept = events if complete else [events[i] for i in rows]
+        environments, names = {event.environment for event in kept}, {event.model_name for event in kept}
+        if len(environments) == 1 and len(names) == 1:
+            return [(environments.pop(), names.pop(), rows)]
+        groups: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+        for i, event in zip(rows, kept, strict=True):
+            groups[event.environment, event.model_name].append(i)
+        return [(environment, model_name, members) for (environment, model_name), members in groups.items()]
 
     def _read_model(
         self,
         environment: str,
         model_name: str,
-        rows: list[int],
+        rows: Sequence[int],
         records: Sequence[Record],
         events: Sequence[Any],
         base: int,
@@ -92,42 +97,56 @@ class LabelReader(ChunkReader):
             for i in rows:
                 chunk.reject(records[i], error)
             return
-        records, events = [records[i] for i in rows], [events[i] for i in rows]
+        if len(rows) < len(events):
+            records, events = [records[i] for i in rows], [events[i] for i in rows]
         regression = self.models.control.spec(names.key).task is TaskKind.REGRESSION
         times = timestamps_ms([event.label_timestamp for event in events])
-        kept = set(self.admitted(records, events, times, "label_timestamp", names, chunk).tolist())
+        ids = [event.prediction_id.encode() for event in events]
+        place = self.admitted(records, ids, times, "label_timestamp", events, names, chunk)
         actual = self._actual(events, names, regression=regression)
-        for i in np.flatnonzero(np.isnan(actual)).tolist():
-            if i in kept and not events[i].retracted:
-                wanted = "actual_value" if regression else "actual_label"
-                message = f"{wanted} is missing: expected it in a label that is not retracted ({_task(regression)})"
-                chunk.reject(records[i], RejectedError(Reason.MISSING_FIELD, message), names.key)
-                kept.discard(i)
-        place = np.array(sorted(kept), dtype=np.int64)
+        missing = np.isnan(actual)
+        if missing.any():
+            place = self._with_actual(records, events, place, missing, names, chunk, regression=regression)
         if not len(place):
             return
-        events = [events[i] for i in place.tolist()]
-        high, low = hashes([event.prediction_id for event in events])
+        high, low = hashes(ids)
+        revisions, retracted = [event.revision for event in events], [event.retracted for event in events]
         columns = LabelColumns(
-            order=np.array(rows, dtype=np.int64)[place] + base,
+            order=np.asarray(rows, dtype=np.int64) + base,
             hash_high=high,
             hash_low=low,
-            timestamp_ms=times[place],
-            actual=actual[place],
-            revision=np.array([event.revision for event in events], dtype=np.int64),
-            retracted=np.array([event.retracted for event in events], dtype=np.bool_),
+            timestamp_ms=times,
+            actual=actual,
+            revision=np.array(revisions, dtype=np.int64) if any(revisions) else np.zeros(len(events), dtype=np.int64),
+            retracted=np.array(retracted) if any(retracted) else np.zeros(len(events), dtype=np.bool_),
         )
-        chunk.parts.append((names, columns))
+        chunk.parts.append((names, columns if len(place) == len(events) else columns.take(place)))
+
+    @staticmethod
+    def _with_actual(
+        records: Sequence[Record],
+        events: Sequence[Any],
+        place: Int64,
+        missing: NDArray[np.bool_],
+        names: ModelNames,
+        chunk: LabelChunk,
+        *,
+        regression: bool,
+    ) -> Int64:
+        """Admitted rows that say something; the others are rejected."""
+        wanted = "actual_value" if regression else "actual_label"
+        task = "regression" if regression else "classification"
+        message = f"{wanted} is missing: expected it in a label that is not retracted ({task})"
+        silent = [i for i in place.tolist() if missing[i] and not events[i].retracted]
+        for i in silent:
+            chunk.reject(records[i], RejectedError(Reason.MISSING_FIELD, message), names.key)
+        return np.setdiff1d(place, silent, assume_unique=True)
 
     @staticmethod
     def _actual(events: Sequence[Any], names: ModelNames, *, regression: bool) -> Float64:
         if regression:
             return floats([event.actual_value for event in events], len(events))
-        return names.labels.codes_or_nan(texts([event.actual_label for event in events]))
-
-
-def _task(regression: bool) -> str:
-    return "regression" if regression else "classification"
+        return coded([event.actual_label for event in events], names.labels.code_or_nan, np.float64)
 
 
 def read_label(parsed: dict[str, Any]) -> _Label:

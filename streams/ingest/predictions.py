@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
-from typing import Any, Final, Union
+from typing import Any, Union
 
 import msgspec
 import numpy as np
@@ -23,10 +22,8 @@ from streams.ingest.loose import Findings, read_prediction
 from streams.ingest.models import ModelNames, Models
 from streams.ingest.rejection import RejectedError
 from streams.ingest.schema import PredictionSchema
-from streams.ingest.values import Int64, hashes, timestamps_ms
+from streams.ingest.values import Int64, UInt64, hashes, timestamps_ms
 from streams.settings import IngestSettings
-
-_ENVIRONMENT: Final = attrgetter("environment")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +99,8 @@ class PredictionReader(ChunkReader):
         self._refresh()
         self._findings = {}
         chunk = PredictionChunk()
-        events = self.decode(records, self._decoder, self._slow, chunk, base)
-        rows = [i for i, event in enumerate(events) if event is not None]
-        for model_name, environment, members in self._groups(events, rows):
+        events, complete = self.decode(records, self._decoder, self._slow, chunk, base)
+        for model_name, environment, members in self._groups(events, complete=complete):
             self._read_model(model_name, environment, members, records, events, base, chunk)
         return chunk
 
@@ -112,22 +108,24 @@ class PredictionReader(ChunkReader):
         event, self._findings[i] = read_prediction(parsed, self._schema)
         return event
 
-    def _groups(self, events: Sequence[Any], rows: list[int]) -> list[tuple[str, str, list[int]]]:
+    def _groups(self, events: Sequence[Any], *, complete: bool) -> list[tuple[str, str, Sequence[int]]]:
         """Rows by model; one comparison of sets where a chunk has one model."""
-        kept = [events[i] for i in rows] if len(rows) < len(events) else events
-        structs, environments = set(map(type, kept)), set(map(_ENVIRONMENT, kept))
-        if len(structs) == 1 and len(environments) == 1:
+        rows: Sequence[int] = range(len(events))
+        if not complete:
+            rows = [i for i in rows if events[i] is not None]
+        kept = events if complete else [events[i] for i in rows]
+        if len(set(map(type, kept))) == 1 and len({event.environment for event in kept}) == 1:
             return [(_model_name(kept[0]), kept[0].environment, rows)]
         groups: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
-        for i in rows:
-            groups[_model_name(events[i]), events[i].environment].append(i)
+        for i, event in zip(rows, kept, strict=True):
+            groups[_model_name(event), event.environment].append(i)
         return [(model_name, environment, members) for (model_name, environment), members in groups.items()]
 
     def _read_model(
         self,
         model_name: str,
         environment: str,
-        rows: list[int],
+        rows: Sequence[int],
         records: Sequence[Record],
         events: Sequence[Any],
         base: int,
@@ -142,13 +140,21 @@ class PredictionReader(ChunkReader):
         if len(rows) < len(events):
             records, events = [records[i] for i in rows], [events[i] for i in rows]
         times = timestamps_ms([event.prediction_timestamp for event in events])
-        kept = self.admitted(records, events, times, "prediction_timestamp", names, chunk)
-        index = np.array(rows, dtype=np.int64)
+        ids = [event.prediction_id.encode() for event in events]
+        kept = self.admitted(records, ids, times, "prediction_timestamp", events, names, chunk)
+        index = np.asarray(rows, dtype=np.int64)
         if len(kept) < len(rows):
-            events, times, index = [events[i] for i in kept.tolist()], times[kept], index[kept]
+            places = kept.tolist()
+            events, ids = [events[i] for i in places], [ids[i] for i in places]
+            times, index = times[kept], index[kept]
+        high, low = hashes(ids)
         for plan, members in self._plans(names.key, times):
-            mine = events if len(members) == len(events) else [events[i] for i in members.tolist()]
-            chunk.parts.append(self._part(names, plan, mine, times[members], index[members], base))
+            if len(members) == len(events):
+                chunk.parts.append(self._part(names, plan, events, (high, low), times, index, base))
+            else:
+                mine = [events[i] for i in members.tolist()]
+                of_rows = high[members], low[members]
+                chunk.parts.append(self._part(names, plan, mine, of_rows, times[members], index[members], base))
 
     def _plans(self, key: str, times: Int64) -> list[tuple[Plan, Int64]]:
         """Rows by the plan that is in force for their cell."""
@@ -156,24 +162,26 @@ class PredictionReader(ChunkReader):
             return []
         control = self.models.control
         cell_ms = milliseconds(control.spec(key).cell)
-        starts = times - times % cell_ms
-        first = int(starts[0])
-        if (starts == first).all():
+        first = int(times.min()) // cell_ms * cell_ms
+        if int(times.max()) < first + cell_ms:
             return [(control.plan(key, first), np.arange(len(times)))]
-        cells, inverse = np.unique(starts, return_inverse=True)
-        by_id: dict[str, Plan] = {}
-        place: list[str] = []
-        for cell in cells.tolist():
-            plan = control.plan(key, cell)
-            by_id[plan.plan_id] = plan
-            place.append(plan.plan_id)
+        cells, inverse = np.unique(times // cell_ms * cell_ms, return_inverse=True)
+        plans = [control.plan(key, cell) for cell in cells.tolist()]
+        by_id = {plan.plan_id: plan for plan in plans}
         if len(by_id) == 1:
-            return [(next(iter(by_id.values())), np.arange(len(times)))]
-        of_row = np.array(place)[inverse]
+            return [(plans[0], np.arange(len(times)))]
+        of_row = np.array([plan.plan_id for plan in plans])[inverse]
         return [(plan, np.flatnonzero(of_row == plan_id)) for plan_id, plan in by_id.items()]
 
     def _part(
-        self, names: ModelNames, plan: Plan, events: Sequence[Any], times: Int64, index: Int64, base: int
+        self,
+        names: ModelNames,
+        plan: Plan,
+        events: Sequence[Any],
+        of_rows: tuple[UInt64, UInt64],
+        times: Int64,
+        index: Int64,
+        base: int,
     ) -> Part:
         types: dict[int, list[str | None]] = {}
         unknown = np.zeros(len(events), dtype=np.bool_)
@@ -186,11 +194,7 @@ class PredictionReader(ChunkReader):
                         types[row] = found.types
         schema = self._schemas[_model_name(events[0])]
         columns = Extraction(schema, plan, events, types).columns(
-            order=index + base,
-            hashes=hashes([event.prediction_id for event in events]),
-            timestamps=times,
-            versions=names.versions,
-            schema_finding=unknown,
+            order=index + base, hashes=of_rows, timestamps=times, versions=names.versions, schema_finding=unknown
         )
         return Part(names, columns, events, schema)
 

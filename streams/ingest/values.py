@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from types import NoneType
 from typing import Any, Final
@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from xxhash import xxh3_128_digest
 
-from detectors.latency import LogBins
 from streams.control.bins import canonical_text
 
 Int64 = NDArray[np.int64]
@@ -24,10 +23,9 @@ LATEST_MS: Final = 253_402_300_799_999
 UNKNOWN_MS: Final = -1
 
 
-def hashes(prediction_ids: Iterable[str]) -> tuple[UInt64, UInt64]:
+def hashes(ids: Iterable[bytes]) -> tuple[UInt64, UInt64]:
     """Hash ids to 128 bits, stable over machines and versions: (high, low) halves, each of shape (n,)."""
-    digests = b"".join([xxh3_128_digest(name.encode()) for name in prediction_ids])
-    halves = np.frombuffer(digests, dtype=">u8").reshape(-1, 2)
+    halves = np.frombuffer(b"".join([xxh3_128_digest(each) for each in ids]), dtype=">u8").reshape(-1, 2)
     return halves[:, 0].astype(np.uint64), halves[:, 1].astype(np.uint64)
 
 
@@ -65,6 +63,20 @@ def texts(values: Iterable[Any]) -> list[str | None]:
     return [v if v.__class__ is str or v is None else canonical_text(v) for v in listed]
 
 
-def log_slots(bins: LogBins, values: Float64) -> Int64:
-    """Slots of many values under logarithmic bins."""
-    return bins.encode(values).astype(np.int64)
+def coded(values: Sequence[Any], code: Callable[[str | None], float], dtype: type[np.number[Any]]) -> NDArray[Any]:
+    """Codes of categories by their canonical texts, shape (n,): every distinct value is looked at once.
+
+    Parameters
+    ----------
+    values
+        Raw values.
+    code
+        From a canonical text, or None, to its code.
+    dtype
+        Of the result.
+    """
+    if len(set(map(type, values)) - {NoneType}) > 1:  # 1, 1.0 and true are one key of a dictionary
+        values = texts(values)
+    distinct = list(dict.fromkeys(values))
+    known = dict(zip(distinct, map(code, texts(distinct)), strict=True))
+    return np.fromiter(map(known.__getitem__, values), dtype=dtype, count=len(values))
