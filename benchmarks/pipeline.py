@@ -27,11 +27,12 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from brokers.kafka import KafkaBroker
 from schemas import topics
 from schemas.models import ModelSpec
+from schemas.profiles import Totals
 from schemas.references import BuiltFrom
 from streams.control.bins import reference_from_columns
 from streams.control.view import ControlView
 from streams.engine.lag import LagReader
-from streams.engine.processor import CommitContext, ListRecord, Output
+from streams.engine.processor import CommitContext, ListRecord, Output, Staged
 from streams.engine.publisher import Publisher
 from streams.engine.runner import StageRunner
 from streams.engine.topics import TopicNames, ensure_topics
@@ -253,16 +254,28 @@ async def _whole_loop(
     settings: Settings, names: TopicNames, lag: LagReader, ends: dict[tuple[str, int], int], n: int
 ) -> Result:
     view = control()
+    read = asyncio.Event()
+    n_read = 0
+
+    def committed(_stage: StageName, _partition: int, staged: Staged) -> None:
+        nonlocal n_read
+        n_read += sum(staged.counts.get(name, 0) for name in (Totals.PREDICTIONS, Totals.LABELS))
+        if n_read >= n:
+            read.set()
+
     runner = StageRunner(
         StageName.PROFILER,
         settings,
         names,
         lambda partition: ProfilerProcessor(partition=partition, settings=settings, control=view),
+        on_committed=committed,
     )
     with Meter() as meter:
         await runner.start()
-        await lag.wait_until_consumed(StageName.PROFILER, ends=ends, timeout_seconds=600)
+        async with asyncio.timeout(600):
+            await read.wait()
     result = meter.result("whole loop, exactly once", n)
+    await lag.wait_until_consumed(StageName.PROFILER, ends=ends, timeout_seconds=60)
     await runner.stop()
     return result
 

@@ -36,7 +36,7 @@ class Pending:
             self.since = now
         self.n_records += len(records)
         self.n_by_topic[topic] = self.n_by_topic.get(topic, 0) + len(records)
-        self.n_bytes += sum([len(record.value) for record in records if record.value is not None])
+        self.n_bytes += sum(map(len, [record.value or b"" for record in records]))
         self.first.setdefault(topic, records[0].offset)
         self.last[topic] = records[-1].offset
         self.last_timestamp_ms = max(self.last_timestamp_ms or 0, records[-1].timestamp)

@@ -104,8 +104,8 @@ class ChunkReader:
             fits = max(map(len, found)) <= limit  # type: ignore[arg-type]
         except TypeError:  # there is a None among them
             fits = False
-        values = [value if fits or (value and len(value) <= limit) else b"" for value in found]
-        if any([record.headers for record in records]):
+        values = found if fits else [value if value and len(value) <= limit else b"" for value in found]
+        if any([record.headers for record in records]):  # noqa: C419 - a list is quicker than a generator here
             for i, record in enumerate(records):
                 if record.headers and not is_plain(record.headers):
                     values[i] = b""
@@ -164,7 +164,7 @@ class ChunkReader:
         appended = [record.timestamp for record in records]
         keys = [record.key for record in records]
         oldest = min(appended)
-        if keys == ids and 0 < oldest and int(times.min()) >= 0 and int(times.max()) <= oldest + self._skew_ms:
+        if keys == ids and oldest > 0 and int(times.min()) >= 0 and int(times.max()) <= oldest + self._skew_ms:
             return np.arange(len(times))
         arrived = np.fromiter(appended, dtype=np.int64, count=len(records))
         bad = ((times > arrived + self._skew_ms) & (arrived > 0)) | (times == UNKNOWN_MS)

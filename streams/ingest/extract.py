@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from itertools import repeat
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,7 +76,7 @@ class Extraction:
         """Make the columns; what is known of the events already is handed in."""
         plan, events = self.plan, self.events
         failed, backfill = self._failed(), np.zeros(self.n, dtype=np.bool_)
-        if any([event.backfill for event in events]):
+        if any([event.backfill for event in events]):  # noqa: C419 - a list is quicker than a generator here
             backfill = np.array([event.backfill for event in events], dtype=np.bool_)
         predicted = self._predicted(failed)
         return EventColumns(

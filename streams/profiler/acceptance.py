@@ -101,7 +101,7 @@ def accept(model: ModelState, incoming: dict[str, Array], horizons: Horizons) ->
 
 def repeated(high: Array) -> NDArray[np.bool_]:
     """Which values stand more than once."""
-    order = np.argsort(high, kind="stable")
+    order = np.argsort(high)
     same = np.flatnonzero(high[order[1:]] == high[order[:-1]])
     out = np.zeros(len(high), dtype=np.bool_)
     out[order[same]] = True

@@ -55,7 +55,7 @@ class HashIndex:
 
 
 def _sorted(keys: NDArray[np.uint64], slots: Slots) -> Level:
-    order = np.argsort(keys, kind="stable")
+    order = np.argsort(keys)
     return keys[order], slots[order]
 
 
