@@ -9,86 +9,58 @@ import asyncio
 from collections.abc import Coroutine
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal
 
 import typer
-from pydantic import ValidationError
-from typer.core import TyperGroup
 
 from schemas.deployments import Role
 from schemas.events import DEFAULT_ENVIRONMENT
-from schemas.monitors import Severity
 from schemas.rollbacks import RollbackState
 from streams import logs
 from streams.commands.configuration import load_settings
-from streams.commands.console import (
-    UsageError,
-    check_name,
+from streams.commands.console import UsageError, parse_numbers, parse_pairs, parse_time
+from streams.commands.options import (
+    Actor,
+    AnyModel,
+    At,
+    Comment,
+    DryRun,
+    Environment,
+    FromTopic,
+    Json,
+    Model,
+    OfSeverity,
+    Reason,
+    RollbackId,
     check_word,
-    note,
-    parse_numbers,
-    parse_pairs,
-    parse_time,
-    written,
 )
-from streams.engine.errors import EngineError
+from streams.commands.shell import Commands, command_group
 from streams.settings import LogSettings, StageName
 
 # The bodies are imported where they are called: `plumbline --help` need not load Kafka, numpy and the rest.
 
 
-class Commands(TyperGroup):
-    """Ends with the exit code of an error, and says the error in one line or a few, without a trace."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command."""
-        try:
-            return super().invoke(ctx)
-        except EngineError as error:
-            _end(error)
-        except typer.BadParameter as error:
-            if not isinstance(error.__cause__, ValidationError):
-                raise
-            _end(UsageError(_wrong_value(error, error.__cause__)))
-
-
-def _end(error: EngineError) -> NoReturn:
-    for line in str(error).splitlines():
-        note(f"plumbline: {line}")
-    raise typer.Exit(error.exit_code) from error
-
-
-def _wrong_value(error: typer.BadParameter, cause: ValidationError) -> str:
-    """Say of an option, as of everything else, its name, its value and what was expected."""
-    first = cause.errors(include_url=False)[0]
-    given = first["input"]
-    said = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
-    name = written(error.param.opts) if error.param is not None else "value"
-    return f"{name} is {given!r}: {said.replace(f'{given!r} is not one of', 'expected one of').removesuffix('.')}"
-
-
-def _typer(text: str, example: str, **options: Any) -> typer.Typer:
-    shared: dict[str, Any] = {"rich_markup_mode": None, "pretty_exceptions_enable": False}
-    return typer.Typer(help=text, epilog=f"Example: plumbline {example}", **shared, **options)
-
-
-def _group(text: str, example: str) -> typer.Typer:
-    return _typer(text, example, no_args_is_help=True)
-
-
-app = _typer(
+app = command_group(
     "Watches machine-learning models in production.",
     "apply -f monitors.yaml && plumbline worker",
     cls=Commands, no_args_is_help=True, add_completion=False,
 )  # fmt: skip
-deployments = _group("Which version serves.", "deployments list --model flight-delay")
-validations = _group("What CI ran before a deployment.", "validations publish --help")
-references = _group("What current data is held against.", "references list --model flight-delay")
-alerts = _group("What is out of true.", "alerts list --severity page")
-rollbacks = _group("What was decided about versions, and a person's word on it.", "rollbacks list --state requested")
-incidents = _group("Alerts that have one cause.", "incidents list")
-topics = _typer("The topics as they should be and as they are.", "topics create", invoke_without_command=True)
-dead_letters = _group("Records that could not be read, and the way back.", "dead-letters list --reason not_json")
+deployments = command_group("Which version serves.", "deployments list --model flight-delay", no_args_is_help=True)
+validations = command_group("What CI ran before a deployment.", "validations publish --help", no_args_is_help=True)
+references = command_group(
+    "What current data is held against.", "references list --model flight-delay", no_args_is_help=True
+)
+alerts = command_group("What is out of true.", "alerts list --severity page", no_args_is_help=True)
+rollbacks = command_group(
+    "What was decided about versions, and a person's word on it.",
+    "rollbacks list --state requested",
+    no_args_is_help=True,
+)
+incidents = command_group("Alerts that have one cause.", "incidents list", no_args_is_help=True)
+topics = command_group("The topics as they should be and as they are.", "topics create", invoke_without_command=True)
+dead_letters = command_group(
+    "Records that could not be read, and the way back.", "dead-letters list --reason not_json", no_args_is_help=True
+)
 for _commands, _name in (
     (deployments, "deployments"),
     (validations, "validations"),
@@ -100,19 +72,6 @@ for _commands, _name in (
     (dead_letters, "dead-letters"),
 ):
     app.add_typer(_commands, name=_name)
-
-Json = Annotated[bool, typer.Option("--json", help="One JSON object a line instead of a table.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be published, and publish nothing.")]
-Model = Annotated[str, typer.Option("--model", callback=check_name, help="Name of the model.")]
-AnyModel = Annotated[str | None, typer.Option("--model", callback=check_name, help="Only this model.")]
-Environment = Annotated[str, typer.Option("--environment", callback=check_name, help="Where it serves.")]
-OfSeverity = Annotated[Severity | None, typer.Option("--severity", help="Only those that page, or only tickets.")]
-Actor = Annotated[str, typer.Option("--actor", callback=check_word, help="Who says so; goes into the audit.")]
-RollbackId = Annotated[str, typer.Argument(callback=check_word, help="As `plumbline rollbacks list` shows it.")]
-Comment = Annotated[str, typer.Option("--comment", help="Why; goes into the audit.")]
-Reason = Annotated[str | None, typer.Option("--reason", help="Only dead letters with this reason, such as not_json.")]
-FromTopic = Annotated[str | None, typer.Option("--from-topic", help="Only those that came from this topic.")]
-At = Annotated[str | None, typer.Option("--at", help="Only the one at PARTITION:OFFSET of the dead-letter topic.")]
 
 
 def _run(body: Coroutine[Any, Any, None]) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -16,7 +15,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from schemas.models import NAME_PATTERN
 from streams.engine.errors import ConfigurationError, EngineError
 
 T = TypeVar("T")
@@ -100,28 +98,6 @@ def cell(value: object) -> str:
 def note(text: str) -> None:
     """Say something to the person, beside the result."""
     typer.echo(text, err=True)
-
-
-def check_name(parameter: typer.CallbackParam, value: str | None) -> str | None:
-    """Refuse what cannot be the name of a model or an environment, before anything is asked of the broker."""
-    if value is not None and re.fullmatch(NAME_PATTERN, value) is None:
-        expected = "a letter or digit, then letters, digits, '.', '_' or '-', 128 in all at most"
-        msg = f"{written(parameter.opts)} is {value!r}: expected {expected}"
-        raise UsageError(msg)
-    return value
-
-
-def check_word(parameter: typer.CallbackParam, value: str | None) -> str | None:
-    """Refuse an empty text where one says who or what."""
-    if value is not None and not value.strip():
-        msg = f"{written(parameter.opts)} is empty: expected a text"
-        raise UsageError(msg)
-    return value
-
-
-def written(names: Sequence[str]) -> str:
-    """Return a parameter as a person writes it: `--model`, or `ROLLBACK_ID` for an argument."""
-    return names[0] if names[0].startswith("-") else names[0].upper()
 
 
 def parse_time(text: str | None, *, option: str) -> datetime | None:
