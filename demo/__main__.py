@@ -152,11 +152,21 @@ async def _with_worker(
             seconds = time.monotonic() - streaming
         passed = _finish(simulator, settings, view, started=started, stream_seconds=seconds)
         if options.serve:
-            view.say(f"serving until it is interrupted: {worker.url}")
-            await asyncio.to_thread(worker.wait)
+            await _serve(worker, view)
         return 0 if passed else 1
     finally:
         worker.stop()
+
+
+async def _serve(worker: Worker, view: View) -> None:
+    """Keep the worker up until an interrupt, which is how this is meant to end; its own end is an error."""
+    view.say(f"serving until it is interrupted (Ctrl-C): {worker.url}")
+    try:
+        await asyncio.to_thread(worker.wait)
+    except asyncio.CancelledError:
+        view.say("interrupted: the worker and the broker are ended")
+        return
+    worker.check()
 
 
 def _simulator(inputs: _Inputs, wire: Wire, worker: Worker, view: View) -> Simulator:
