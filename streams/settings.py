@@ -225,8 +225,8 @@ class ResponderSettings(_Group):
     @field_validator("alertmanager_url", "webhook_url")
     @classmethod
     def _is_address(cls, value: str | None) -> str | None:
-        parts = urlsplit(value or "http://none")
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        parts = urlsplit("" if value is None else value)
+        if value is not None and (parts.scheme not in {"http", "https"} or not parts.hostname):
             msg = "expected http://host:port or https://host"
             raise ValueError(msg)
         return value

@@ -24,6 +24,7 @@ from streams.commands.console import UsageError
             "alertmanager://ada:sesame@am:9093",
             "PLUMBLINE_RESPONDERS_ALERTMANAGER_URL = 'alertmanager://am:9093': expected http://host:port",
         ),
+        ("PLUMBLINE_RESPONDERS_WEBHOOK_URL", "", "PLUMBLINE_RESPONDERS_WEBHOOK_URL = '': expected http://host:port"),
         ("PLUMBLINE_TOPICS_PREFIX", "a b", "PLUMBLINE_TOPICS_PREFIX = 'a b': expected letters, digits"),
         ("PLUMBLINE_KAFKA_BOOTSTRAP_SERVERS", "kafka", "'kafka' is no address: expected host:port"),
         ("PLUMBLINE_KAFKA_BOOTSTRAP_SERVERS", "a:1,b:99999", "'b:99999' is no address: expected host:port"),
