@@ -10,6 +10,7 @@ from typing import Final, Self
 from rich.console import Console
 from rich.live import Live
 from rich.panel import Panel
+from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
@@ -32,7 +33,8 @@ class View:
 
     def __enter__(self) -> Self:
         if self.console.is_terminal:
-            self._live = Live(console=self.console, refresh_per_second=8, transient=True)
+            spinner = Spinner("dots", style="cyan")  # until there is something to count
+            self._live = Live(spinner, console=self.console, refresh_per_second=8, transient=True)
             self._live.start()
         return self
 
@@ -46,7 +48,12 @@ class View:
     def say(self, what: str, at: datetime | None = None) -> None:
         """Add a line; on a terminal it scrolls by above the panel, so that nothing is lost."""
         clock = f"{at:%Y-%m-%d %H:%M}" if at is not None else " " * 16
-        self.console.print(Text.assemble((f"{clock}  ", "dim"), what))
+        if self.console.is_terminal:
+            line = Table.grid(padding=(0, 2))  # so that what does not fit goes on under itself
+            line.add_row(Text(clock, style="dim"), Text(what))
+            self.console.print(line, soft_wrap=False)
+        else:
+            self.console.print(Text(f"{clock}  {what}"))
 
     def show(self, simulator: Simulator) -> None:
         """Say new alerts, and show where the run stands."""
