@@ -22,7 +22,7 @@ TIMES = ("--start", "2026-01-01T00:00:00Z", "--end", "2026-02-01T00:00:00Z")
 def _no_broker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PLUMBLINE_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9")
-    monkeypatch.setenv("PLUMBLINE_KAFKA_CONNECT_TIMEOUT_SECONDS", "0.2")
+    monkeypatch.setenv("PLUMBLINE_KAFKA_CONNECT_TIMEOUT_SECONDS", "0.05")
     (tmp_path / "p.jsonl").write_text(json.dumps(PREDICTION) + "\n")
     (tmp_path / "bad.jsonl").write_text("{\n")
     (tmp_path / "m.yaml").write_text("models: [{name: m}]\n")
