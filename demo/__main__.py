@@ -33,9 +33,10 @@ from demo.wire import Wire
 from demo.worker import Worker
 from schemas.base import milliseconds
 from schemas.monitors import ModelEntry
+from streams import logs
 from streams.engine.errors import EngineError
 from streams.engine.topics import ensure_topics
-from streams.settings import Settings
+from streams.settings import LogSettings, Settings
 
 _SERVE_PORT = 6066
 _CACHE = ROOT / "build" / "demo-cache"
@@ -46,6 +47,7 @@ _PLAIN_WIDTH = 160
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo and say how it went."""
     options = parse(arguments)
+    logs.configure(LogSettings(level="error"))  # of the demo itself; the worker has a log of its own
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what matters comes as an exception
     console = Console(soft_wrap=True)
     if not console.is_terminal:
@@ -84,7 +86,6 @@ def environment(options: Options, broker: Broker) -> dict[str, str]:
         "PLUMBLINE_ENGINE_SESSION_TIMEOUT_SECONDS": "6.0",
         "PLUMBLINE_GOVERNOR_SIGNING_KEY": secrets.token_hex(16),
         "PLUMBLINE_WEB_PORT": str(port),
-        "PLUMBLINE_LOG_LEVEL": "warning",
     }
 
 
@@ -151,11 +152,21 @@ async def _with_worker(
             seconds = time.monotonic() - streaming
         passed = _finish(simulator, settings, view, started=started, stream_seconds=seconds)
         if options.serve:
-            view.say(f"serving until it is interrupted: {worker.url}")
-            await asyncio.to_thread(worker.wait)
+            await _serve(worker, view)
         return 0 if passed else 1
     finally:
         worker.stop()
+
+
+async def _serve(worker: Worker, view: View) -> None:
+    """Keep the worker up until an interrupt, which is how this is meant to end; its own end is an error."""
+    view.say(f"serving until it is interrupted (Ctrl-C): {worker.url}")
+    try:
+        await asyncio.to_thread(worker.wait)
+    except asyncio.CancelledError:
+        view.say("interrupted: the worker and the broker are ended")
+        return
+    worker.check()
 
 
 def _simulator(inputs: _Inputs, wire: Wire, worker: Worker, view: View) -> Simulator:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from datetime import datetime
 from types import TracebackType
 from typing import Final, Self
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
 from rich.panel import Panel
+from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
 from demo.journal import AlertStory
 from demo.simulator import Simulator
 
-_LINES: Final = 12
 _PLAIN_EVERY_SECONDS: Final = 5.0
 
 
@@ -26,7 +25,6 @@ class View:
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(soft_wrap=True)
-        self._lines: deque[Text] = deque(maxlen=_LINES)
         self._live: Live | None = None
         self._started = time.monotonic()
         self._streaming_since: float | None = None
@@ -35,7 +33,8 @@ class View:
 
     def __enter__(self) -> Self:
         if self.console.is_terminal:
-            self._live = Live(console=self.console, refresh_per_second=8, transient=True)
+            spinner = Spinner("dots", style="cyan")  # until there is something to count
+            self._live = Live(spinner, console=self.console, refresh_per_second=8, transient=True)
             self._live.start()
         return self
 
@@ -45,17 +44,16 @@ class View:
         if self._live is not None:
             self._live.stop()
             self._live = None
-            self.console.print(*self._lines, sep="\n")
 
     def say(self, what: str, at: datetime | None = None) -> None:
-        """Add a line."""
+        """Add a line; on a terminal it scrolls by above the panel, so that nothing is lost."""
         clock = f"{at:%Y-%m-%d %H:%M}" if at is not None else " " * 16
-        line = Text.assemble((f"{clock}  ", "dim"), what)
-        self._lines.append(line)
-        if self._live is None:
-            self.console.print(line)
+        if self.console.is_terminal:
+            line = Table.grid(padding=(0, 2))  # so that what does not fit goes on under itself
+            line.add_row(Text(clock, style="dim"), Text(what))
+            self.console.print(line, soft_wrap=False)
         else:
-            self._live.update(Group(*self._lines))
+            self.console.print(Text(f"{clock}  {what}"))
 
     def show(self, simulator: Simulator) -> None:
         """Say new alerts, and show where the run stands."""
@@ -66,7 +64,7 @@ class View:
         self._n_alerts = len(fired)
         rate = simulator.n_events / max(time.monotonic() - self._streaming_since, 0.5)
         if self._live is not None:
-            self._live.update(Group(_panel(simulator, rate), *self._lines))
+            self._live.update(_panel(simulator, rate))
         elif time.monotonic() - self._shown > _PLAIN_EVERY_SECONDS:
             self._shown = time.monotonic()
             serves = simulator.registry.alias.version

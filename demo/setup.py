@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import yaml
-from pydantic import ValidationError
 
 from demo.errors import DemoError
 from demo.flights import Flights
@@ -19,8 +17,9 @@ from demo.traffic import GOOD_VERSION, Traffic
 from schemas import topics
 from schemas.base import milliseconds
 from schemas.identifiers import model_key
-from schemas.monitors import ModelEntry, MonitorsFile
+from schemas.monitors import ModelEntry
 from schemas.references import Reference
+from streams.commands.monitors_file import load_monitors_file
 from streams.engine.processor import Output
 from streams.replay.references import build_reference
 
@@ -32,13 +31,8 @@ REFERENCE_UNTIL: Final = datetime(2013, 2, 22, HOME_ZONE_WINTER_NIGHT, tzinfo=UT
 
 
 def load_entry(path: Path) -> ModelEntry:
-    """Read monitors.yaml and find the demo's model in it."""
-    try:
-        file = MonitorsFile.model_validate(yaml.safe_load(path.read_text()))
-    except (OSError, yaml.YAMLError, ValidationError) as error:
-        msg = f"{path} cannot be used: {error}"
-        raise DemoError(msg) from error
-    for entry in file.models:
+    """Read monitors.yaml and find the demo's model in it; what is wrong with the file is a `UsageError`."""
+    for entry in load_monitors_file(path).models:
         if entry.model_name == MODEL_NAME:
             return entry
     msg = f"{path} has no model {MODEL_NAME!r}: expected one of that name"

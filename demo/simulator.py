@@ -169,7 +169,7 @@ class Simulator:
             if isinstance(event, RollbackStatus):
                 self.executor.fold(event)
             elif isinstance(event, RollbackCommand):
-                self.say(f"rollback {event.state.value}: {event.reason.summary}", self.now)
+                self.say(f"rollback {event.state.value}{_why(event)}", self.now)
                 answers += self.executor.obey(event, self.now)
         for answer in answers:
             if isinstance(answer, RollbackStatus):
@@ -188,6 +188,13 @@ class Simulator:
         self.now = from_milliseconds(not_before_ms)
         await self._obey(await self.wire.settle())
         self.on_step(self)
+
+
+def _why(command: RollbackCommand) -> str:
+    """The reason, where a rollback begins; what follows has the same one."""
+    if command.state in {RollbackState.REQUESTED, RollbackState.REFUSED}:
+        return f": {command.reason.summary}"
+    return f": {command.from_version} -> {command.to_version}"
 
 
 def deployment_output(event: DeploymentEvent) -> Output:

@@ -21,8 +21,7 @@ from streams.engine.lag import LagReader
 from streams.engine.processor import Output, Record
 from streams.engine.publisher import Publisher
 from streams.engine.topics import TopicNames
-from streams.settings import ProcessingGuarantee, Settings, StageName
-from streams.stages import STAGES
+from streams.settings import Settings, StageName
 
 DECISIONS: Final = tuple(
     topic.name
@@ -44,8 +43,6 @@ class Wire:
     names: TopicNames
     publisher: Publisher
     lag: LagReader
-    ends: LagReader
-    """Sees also what is not committed yet: a commit is true before every partition shows it."""
     decisions: TopicReader
     alive: Callable[[], None]
     """Raises where the worker has ended."""
@@ -54,21 +51,19 @@ class Wire:
     def make(cls, settings: Settings, alive: Callable[[], None]) -> Wire:
         """Make the clients; nothing is connected yet."""
         names = TopicNames(settings)
-        ends = LagReader(_uncommitted(settings), names)
+        lag = LagReader(settings, names)
         return cls(
             settings=settings,
             names=names,
             publisher=Publisher(settings, names),
-            lag=LagReader(settings, names),
-            ends=ends,
-            decisions=TopicReader(settings, names, DECISIONS, ends),
+            lag=lag,
+            decisions=TopicReader(settings, names, DECISIONS, lag),
             alive=alive,
         )
 
     async def __aenter__(self) -> Self:
         await self.publisher.start()
         await self.lag.start()
-        await self.ends.start()
         await self.decisions.start()
         return self
 
@@ -76,7 +71,6 @@ class Wire:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.decisions.stop()
-        await self.ends.stop()
         await self.lag.stop()
         await self.publisher.stop()
 
@@ -87,14 +81,12 @@ class Wire:
     async def settle(self) -> list[tuple[str, Record]]:
         """Wait until every stage has consumed what the one before it said, and read the decisions."""
         for stage in (StageName.PROFILER, StageName.EVALUATOR, StageName.GOVERNOR):
-            ends = await self.ends.ends([topic.name for topic in STAGES[stage].inputs])
-            waiting = self.lag.wait_until_consumed(stage, ends=ends, timeout_seconds=_STEP_TIMEOUT_SECONDS)
-            await self._unless_dead(waiting)
+            await self._unless_dead(self.lag.wait_until_consumed(stage, timeout_seconds=_STEP_TIMEOUT_SECONDS))
         return await self.decisions.read_to_end()
 
     async def close_books(self, final: Iterable[Output], *, not_before_ms: int, keys: Sequence[str]) -> dict[str, int]:
         """Send the final watermarks, and read the totals of every source partition after them."""
-        profiles = TopicReader(self.settings, self.names, [topics.PROFILES.name], self.ends)
+        profiles = TopicReader(self.settings, self.names, [topics.PROFILES.name], self.lag)
         await profiles.start(at_end=True)
         try:
             await self.send(final)
@@ -131,9 +123,3 @@ class Wire:
             msg = "the broker took none of the bad records: expected most of them"
             raise DemoError(msg)
         return taken
-
-
-def _uncommitted(settings: Settings) -> Settings:
-    """The same settings for a reader that also sees open transactions."""
-    engine = settings.engine.model_copy(update={"processing_guarantee": ProcessingGuarantee.AT_LEAST_ONCE})
-    return settings.model_copy(update={"engine": engine})

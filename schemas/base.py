@@ -16,6 +16,24 @@ from pydantic import (
     WithJsonSchema,
 )
 
+
+class FieldError(ValueError):
+    """A value that does not go with others of the same entry.
+
+    Parameters
+    ----------
+    *location
+        The field as a person writes it, from where the error is raised: names, and indexes of lists.
+    expected
+        What is wrong with it, and what was expected.
+    """
+
+    def __init__(self, *location: int | str, expected: str) -> None:
+        super().__init__(f"{'.'.join(map(str, location))}: {expected}")
+        self.location = location
+        self.expected = expected
+
+
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)\s*$")
 
@@ -32,6 +50,9 @@ def parse_duration(value: Any) -> timedelta:
         duration = value
     else:
         match = _DURATION.match(value) if isinstance(value, str) else None
+        if match is None and isinstance(value, str) and _DURATION.match(value.strip().removeprefix("-")):
+            msg = f"{value!r} is negative: expected a duration of zero or more"
+            raise ValueError(msg)
         if match is None:
             msg = f"{value!r} is no duration: expected a number and a unit of ms, s, m, h, d, w, such as 6h"
             raise ValueError(msg)

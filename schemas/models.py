@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AliasChoices, Field, field_validator, model_validator
 
-from schemas.base import Config, Duration, Timestamp
+from schemas.base import Config, Duration, FieldError, Timestamp, format_duration
 from schemas.events import DEFAULT_ENVIRONMENT
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
@@ -127,16 +127,30 @@ class ModelSpec(Config):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.cell <= timedelta(0) or timedelta(days=7) % self.cell:
-            msg = f"cell = {self.cell} does not divide a week: expected a length such as 15m, 1h, 6h or 1d"
-            raise ValueError(msg)
+            raise FieldError("cell", expected="does not divide a week: expected a length such as 15m, 1h, 6h or 1d")
+        if self.false_alarm_budget.per < self.cell:
+            expected = f"shorter than a cell: expected at least cell = {format_duration(self.cell)}"
+            raise FieldError("false_alarm_budget", "per", expected=expected)
         if self.revision_horizon < self.maturity:
+            if "revision_horizon" in self.model_fields_set:
+                expected = f"shorter than the maturity: expected at least maturity = {format_duration(self.maturity)}"
+                raise FieldError("revision_horizon", expected=expected)
             object.__setattr__(self, "revision_horizon", self.maturity)
         if self.task is TaskKind.REGRESSION and self.rollback.evidence == "error_rate":
             object.__setattr__(self, "rollback", self.rollback.model_copy(update={"evidence": "mae"}))
-        if self.label_horizon < self.maturity:
-            msg = f"label_horizon = {self.label_horizon} is shorter than maturity = {self.maturity}"
-            raise ValueError(msg)
+        for name in ("maturity", "lateness"):
+            if getattr(self, name) > self.label_horizon:
+                told = f"{format_duration(getattr(self, name))} is longer than the horizon"
+                horizon = format_duration(self.label_horizon)
+                raise FieldError(name, expected=f"{told}: expected at most label_horizon = {horizon}")
+        return self
+
+    @model_validator(mode="after")
+    def _named_once(self) -> Self:
         if self.classes and self.positive_class is not None and self.positive_class not in self.classes:
-            msg = f"positive_class = {self.positive_class!r} is none of classes = {list(self.classes)}"
-            raise ValueError(msg)
+            raise FieldError("positive_class", expected=f"expected one of classes = {list(self.classes)}")
+        for name in ("classes", "segments", "groups"):
+            values = getattr(self, name)
+            if len(set(values)) != len(values):
+                raise FieldError(name, expected="a value is named twice: expected each once")
         return self

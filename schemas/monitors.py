@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from schemas.base import Config, Duration, Timestamp
+from schemas.base import Config, Duration, FieldError, Timestamp
 from schemas.events import DEFAULT_ENVIRONMENT
 from schemas.identifiers import digest
-from schemas.models import ModelSpec
+from schemas.models import ModelSpec, TaskKind
 
 
 class Severity(StrEnum):
@@ -89,6 +90,28 @@ THRESHOLD_ONLY_SIGNALS = frozenset(
 )  # fmt: skip
 """Signals that are no mean of bounded events, so that no e-detector can bet on them."""
 
+FEATURE_SIGNALS = frozenset(
+    {
+        Signal.FEATURE_DRIFT, Signal.MISSING_RATIO, Signal.UNSEEN_RATIO, Signal.OUT_OF_RANGE_RATIO,
+        Signal.TYPE_VIOLATION_RATIO,
+    }
+)  # fmt: skip
+"""Signals that every feature has for itself."""
+
+FAIRNESS_SIGNALS = frozenset({Signal.SELECTION_RATE_DIFFERENCE, Signal.TRUE_POSITIVE_RATE_DIFFERENCE})
+
+REGRESSION_SIGNALS = frozenset({Signal.MAE, Signal.RMSE})
+"""Signals that only models with a value have."""
+
+CLASS_SIGNALS = frozenset(
+    {
+        Signal.ERROR_RATE, Signal.ACCURACY, Signal.MISS_RATE, Signal.RECALL, Signal.PRECISION,
+        Signal.FALSE_DISCOVERY_RATE, Signal.FALSE_POSITIVE_RATE, Signal.F1, Signal.LOG_LOSS, Signal.BRIER,
+        Signal.AUC, Signal.ECE, *FAIRNESS_SIGNALS,
+    }
+)  # fmt: skip
+"""Signals that only models with classes have."""
+
 RIVER_DETECTORS = ("adwin", "ddm", "eddm", "hddm_a", "hddm_w", "kswin", "page_hinkley", "dummy")
 DetectorName = Literal[
     "e_detector", "threshold", "adwin", "ddm", "eddm", "hddm_a", "hddm_w", "kswin", "page_hinkley", "dummy"
@@ -98,8 +121,8 @@ DetectorName = Literal[
 class Thresholds(Config):
     """Set and clear levels of a threshold monitor, in the unit of its signal."""
 
-    set: float
-    clear: float | None = None
+    set: float = Field(allow_inf_nan=False)
+    clear: float | None = Field(default=None, allow_inf_nan=False)
     """Where it clears; the set level if not given. Between the two nothing changes."""
 
     @property
@@ -136,6 +159,8 @@ class Rule(Config):
                 "minimum/maximum, allowed, excluded, less_or_equal"
             )
             raise ValueError(msg)
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise FieldError("maximum", expected=f"below the minimum: expected at least minimum = {self.minimum:g}")
         return self
 
 
@@ -183,24 +208,37 @@ class Monitor(Config):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        if self.detector == "threshold" and self.thresholds is None:
-            msg = "thresholds is missing: expected {set: …} with detector: threshold"
-            raise ValueError(msg)
-        if (self.signal is Signal.RULE_VIOLATION_RATIO) != (self.rule is not None):
-            msg = f"rule goes with signal: {Signal.RULE_VIOLATION_RATIO}, and only there"
-            raise ValueError(msg)
         if self.detector == "e_detector" and self.signal in THRESHOLD_ONLY_SIGNALS:
-            msg = f"signal = {self.signal.value!r} is no mean of bounded events: expected detector: threshold"
-            raise ValueError(msg)
+            raise FieldError("signal", expected="is no mean of bounded events: expected detector: threshold")
         if self.detector in RIVER_DETECTORS and self.signal is not Signal.ERROR_RATE:
-            msg = f"detector = {self.detector!r} reads the outcome sequence: expected signal: error_rate"
-            raise ValueError(msg)
+            raise FieldError("detector", expected="reads the outcome sequence: expected signal: error_rate")
+        if self.detector == "e_detector" and self.signal not in INPUT_DRIFT_SIGNALS and self.tolerance >= 1:
+            raise FieldError("tolerance", expected="leaves no room for an alarm: expected a share below 1")
+        if self.detector == "threshold" and self.thresholds is None:
+            raise FieldError("thresholds", expected="missing: expected {set: …} with detector: threshold")
+        if self.signal is Signal.RULE_VIOLATION_RATIO and self.rule is None:
+            raise FieldError("rule", expected=f"missing: expected one with signal: {self.signal}")
+        for name, goes, where in self._belongings():
+            if getattr(self, "for_" if name == "for" else name) and not goes:
+                raise FieldError(name, expected=f"expected only with {where}")
         if not self.monitor_id:
             parts = [self.signal.value, *self.features, *([] if self.rule is None else [self.rule.field])]
             if self.detector != "e_detector":
                 parts.append(self.detector)
             object.__setattr__(self, "monitor_id", "-".join(parts)[:128])
         return self
+
+    def _belongings(self) -> tuple[tuple[str, bool, str], ...]:
+        """Fields that mean something only beside others: name, whether it is so, and where."""
+        names = ", ".join(sorted(FEATURE_SIGNALS))
+        return (
+            ("thresholds", self.detector == "threshold", "detector: threshold"),
+            ("for", self.detector == "threshold", "detector: threshold"),
+            ("parameters", self.detector in RIVER_DETECTORS, f"a detector of river: {', '.join(RIVER_DETECTORS)}"),
+            ("rule", self.signal is Signal.RULE_VIOLATION_RATIO, f"signal: {Signal.RULE_VIOLATION_RATIO}"),
+            ("group", self.signal in FAIRNESS_SIGNALS, f"signal: {', '.join(sorted(FAIRNESS_SIGNALS))}"),
+            ("features", self.signal in FEATURE_SIGNALS, f"signal: {names}"),
+        )
 
     @property
     def keep_firing(self) -> timedelta:
@@ -233,25 +271,37 @@ class ModelEntry(ModelSpec):
 
     @model_validator(mode="after")
     def _unique_and_known(self) -> Self:
-        monitors = self.monitors or ()
-        known = {signal.value for signal in Signal} - {signal.value for signal in INPUT_DRIFT_SIGNALS}
-        if self.rollback.evidence not in known - {signal.value for signal in THRESHOLD_ONLY_SIGNALS}:
-            msg = f"rollback.evidence = {self.rollback.evidence!r}: expected a rate such as error_rate or miss_rate"
-            raise ValueError(msg)
-        ids = [monitor.monitor_id for monitor in monitors]
-        if twice := sorted({name for name in ids if ids.count(name) > 1}):
-            msg = f"monitor_id {twice} is used twice: expected one monitor for each id"
-            raise ValueError(msg)
-        for monitor in monitors:
-            if unknown := sorted(set(monitor.by) - set(self.segments)):
-                msg = f"monitor {monitor.monitor_id!r}: by = {unknown} is none of segments = {list(self.segments)}"
-                raise ValueError(msg)
-            if monitor.group is not None and monitor.group not in self.groups:
-                msg = (
-                    f"monitor {monitor.monitor_id!r}: group = {monitor.group!r} is none of groups = {list(self.groups)}"
-                )
-                raise ValueError(msg)
+        betting = {signal.value for signal in Signal} - {s.value for s in INPUT_DRIFT_SIGNALS | THRESHOLD_ONLY_SIGNALS}
+        evidence = self.rollback.evidence
+        if evidence not in betting or not self._has(Signal(evidence)):
+            fitting = sorted(name for name in betting if self._has(Signal(name)))
+            raise FieldError("rollback", "evidence", expected=f"expected one of {', '.join(fitting)}")
+        known: set[str] = set()
+        for index, monitor in enumerate(self.monitors or ()):
+            for name, problem in self._problems(monitor, known):
+                raise FieldError("monitors", index, name, expected=problem)
+            known.add(monitor.monitor_id)
         return self
+
+    def _has(self, signal: Signal) -> bool:
+        """Whether models of this task have a signal."""
+        return signal not in (CLASS_SIGNALS if self.task is TaskKind.REGRESSION else REGRESSION_SIGNALS)
+
+    def _problems(self, monitor: Monitor, known: set[str]) -> Iterator[tuple[str, str]]:
+        """What is wrong with a monitor of this model: the field, and what was expected."""
+        if not self._has(monitor.signal):
+            yield "signal", f"a {self.task.value} model has none: expected a signal of its task"
+        if monitor.monitor_id in known:
+            told = f"{monitor.monitor_id!r} is used twice: expected one monitor for each id"
+            yield ("monitor_id", told) if "monitor_id" in monitor.model_fields_set else (
+                "signal", f"monitor_id {told}; give one of the two an own monitor_id",
+            )  # fmt: skip
+        if set(monitor.by) - set(self.segments):
+            yield "by", f"expected some of segments = {list(self.segments)}"
+        if monitor.group is not None and monitor.group not in self.groups:
+            yield "group", f"expected one of groups = {list(self.groups)}"
+        if monitor.signal in FAIRNESS_SIGNALS and not self.groups:
+            yield "signal", "compares groups: expected groups of the model to be named"
 
 
 class MonitorsFile(Config):
@@ -261,10 +311,13 @@ class MonitorsFile(Config):
 
     @model_validator(mode="after")
     def _unique_models(self) -> Self:
-        keys = [(entry.environment, entry.model_name) for entry in self.models]
-        if len(set(keys)) != len(keys):
-            msg = f"models: {keys} names a model twice: expected one entry for each environment and name"
-            raise ValueError(msg)
+        keys: set[tuple[str, str]] = set()
+        for index, entry in enumerate(self.models):
+            key = (entry.environment, entry.model_name)
+            if key in keys:
+                expected = f"is named twice in {entry.environment}: expected one entry for each environment and name"
+                raise FieldError("models", index, "name", expected=expected)
+            keys.add(key)
         return self
 
 

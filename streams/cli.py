@@ -9,48 +9,59 @@ import asyncio
 from collections.abc import Coroutine
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
-from typer.core import TyperGroup
 
+from schemas.deployments import Role
 from schemas.events import DEFAULT_ENVIRONMENT
+from schemas.rollbacks import RollbackState
 from streams import logs
 from streams.commands.configuration import load_settings
-from streams.commands.console import UsageError, note, parse_numbers, parse_pairs, parse_time
-from streams.engine.errors import EngineError
+from streams.commands.console import UsageError, parse_numbers, parse_pairs, parse_time
+from streams.commands.options import (
+    Actor,
+    AnyModel,
+    At,
+    Comment,
+    DryRun,
+    Environment,
+    FromTopic,
+    Json,
+    Model,
+    OfSeverity,
+    Reason,
+    RollbackId,
+    check_word,
+)
+from streams.commands.shell import Commands, command_group
 from streams.settings import LogSettings, StageName
 
 # The bodies are imported where they are called: `plumbline --help` need not load Kafka, numpy and the rest.
 
 
-class Commands(TyperGroup):
-    """Ends with the exit code of an error, and says the error in one line or a few, without a trace."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command."""
-        try:
-            return super().invoke(ctx)
-        except EngineError as error:
-            for line in str(error).splitlines():
-                note(f"plumbline: {line}")
-            raise typer.Exit(error.exit_code) from error
-
-
-def _typer(text: str, **options: Any) -> typer.Typer:
-    return typer.Typer(help=text, rich_markup_mode=None, pretty_exceptions_enable=False, **options)
-
-
-app = _typer("Watches machine-learning models in production.", cls=Commands, no_args_is_help=True, add_completion=False)
-deployments = _typer("Which version serves.", no_args_is_help=True)
-validations = _typer("What CI ran before a deployment.", no_args_is_help=True)
-references = _typer("What current data is held against.", no_args_is_help=True)
-alerts = _typer("What is out of true.", no_args_is_help=True)
-rollbacks = _typer("What was decided about versions, and a person's word on it.", no_args_is_help=True)
-incidents = _typer("Alerts that have one cause.", no_args_is_help=True)
-topics = _typer("The topics as they should be and as they are.", invoke_without_command=True)
-dead_letters = _typer("Records that could not be read, and the way back.", no_args_is_help=True)
-for _group, _name in (
+app = command_group(
+    "Watches machine-learning models in production.",
+    "apply -f monitors.yaml && plumbline worker",
+    cls=Commands, no_args_is_help=True, add_completion=False,
+)  # fmt: skip
+deployments = command_group("Which version serves.", "deployments list --model flight-delay", no_args_is_help=True)
+validations = command_group("What CI ran before a deployment.", "validations publish --help", no_args_is_help=True)
+references = command_group(
+    "What current data is held against.", "references list --model flight-delay", no_args_is_help=True
+)
+alerts = command_group("What is out of true.", "alerts list --severity page", no_args_is_help=True)
+rollbacks = command_group(
+    "What was decided about versions, and a person's word on it.",
+    "rollbacks list --state requested",
+    no_args_is_help=True,
+)
+incidents = command_group("Alerts that have one cause.", "incidents list", no_args_is_help=True)
+topics = command_group("The topics as they should be and as they are.", "topics create", invoke_without_command=True)
+dead_letters = command_group(
+    "Records that could not be read, and the way back.", "dead-letters list --reason not_json", no_args_is_help=True
+)
+for _commands, _name in (
     (deployments, "deployments"),
     (validations, "validations"),
     (references, "references"),
@@ -60,19 +71,7 @@ for _group, _name in (
     (topics, "topics"),
     (dead_letters, "dead-letters"),
 ):
-    app.add_typer(_group, name=_name)
-
-Json = Annotated[bool, typer.Option("--json", help="One JSON object a line instead of a table.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be published, and publish nothing.")]
-Model = Annotated[str, typer.Option("--model", help="Name of the model.")]
-AnyModel = Annotated[str | None, typer.Option("--model", help="Only this model.")]
-Environment = Annotated[str, typer.Option("--environment", help="Where it serves.")]
-Severity = Annotated[str | None, typer.Option("--severity", help="Only page or only ticket.")]
-Actor = Annotated[str, typer.Option("--actor", help="Who says so; goes into the audit.")]
-Comment = Annotated[str, typer.Option("--comment", help="Why; goes into the audit.")]
-Reason = Annotated[str | None, typer.Option("--reason", help="Only dead letters with this reason, such as not_json.")]
-FromTopic = Annotated[str | None, typer.Option("--from-topic", help="Only those that came from this topic.")]
-At = Annotated[str | None, typer.Option("--at", help="Only the one at PARTITION:OFFSET of the dead-letter topic.")]
+    app.add_typer(_commands, name=_name)
 
 
 def _run(body: Coroutine[Any, Any, None]) -> None:
@@ -106,13 +105,17 @@ def apply(
 @deployments.command("publish", epilog="Example: plumbline deployments publish --model flight-delay --version 7")
 def publish_deployment(
     model: Model,
-    version: Annotated[str | None, typer.Option(help="The version that serves from now on.")] = None,
+    version: Annotated[
+        str | None, typer.Option(callback=check_word, help="The version that serves from now on.")
+    ] = None,
     environment: Environment = DEFAULT_ENVIRONMENT,
-    deployment_id: Annotated[str | None, typer.Option("--id", help="Of a known deployment, to change it.")] = None,
-    generation: Annotated[int | None, typer.Option(help="The next one of the model by default.")] = None,
-    role: Annotated[str | None, typer.Option(help="champion, challenger or shadow.")] = None,
-    traffic: Annotated[float | None, typer.Option(help="Its share of the traffic, 0 to 1.")] = None,
-    state: Annotated[str | None, typer.Option(help="active or retired.")] = None,
+    deployment_id: Annotated[
+        str | None, typer.Option("--id", callback=check_word, help="Of a known one, to change it.")
+    ] = None,
+    generation: Annotated[int | None, typer.Option(min=1, help="The next one of the model by default.")] = None,
+    role: Annotated[Role | None, typer.Option(help="What it serves as.")] = None,
+    traffic: Annotated[float | None, typer.Option(min=0, max=1, help="Its share of the traffic, 0 to 1.")] = None,
+    state: Annotated[Literal["active", "retired"] | None, typer.Option(help="Whether it still serves.")] = None,
     at: Annotated[str | None, typer.Option(help="When, RFC 3339; now by default.")] = None,
     cause: Annotated[str | None, typer.Option(help="What led to it.")] = None,
     artifact_uri: Annotated[str | None, typer.Option(help="Where the model file is.")] = None,
@@ -164,8 +167,8 @@ def list_deployments(model: AnyModel = None, as_json: Json = False) -> None:
 )
 def publish_validation(
     model: Model,
-    version: Annotated[str, typer.Option(help="The version that was tested.")],
-    suite: Annotated[str, typer.Option(help="What was run.")],
+    version: Annotated[str, typer.Option(callback=check_word, help="The version that was tested.")],
+    suite: Annotated[str, typer.Option(callback=check_word, help="What was run.")],
     passed: Annotated[bool, typer.Option("--passed/--failed", help="How it ended.")],
     environment: Environment = DEFAULT_ENVIRONMENT,
     at: Annotated[str | None, typer.Option(help="When, RFC 3339; now by default.")] = None,
@@ -249,7 +252,7 @@ def list_references(model: AnyModel = None, as_json: Json = False) -> None:
 @alerts.command("list", epilog="Example: plumbline alerts list --severity page --json")
 def list_alerts(
     model: AnyModel = None,
-    severity: Severity = None,
+    severity: OfSeverity = None,
     ended: Annotated[bool, typer.Option("--ended", help="Also those that have ended.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -260,7 +263,7 @@ def list_alerts(
 
 
 @alerts.command("tail", epilog="Example: plumbline alerts tail --model flight-delay")
-def tail_alerts(model: AnyModel = None, severity: Severity = None, as_json: Json = False) -> None:
+def tail_alerts(model: AnyModel = None, severity: OfSeverity = None, as_json: Json = False) -> None:
     """Show alert records as they come, until interrupted."""
     from streams.commands.alerts import tail_alerts as body  # noqa: PLC0415
 
@@ -273,7 +276,7 @@ def tail_alerts(model: AnyModel = None, severity: Severity = None, as_json: Json
 @rollbacks.command("list", epilog="Example: plumbline rollbacks list --state requested")
 def list_rollbacks(
     model: AnyModel = None,
-    state: Annotated[str | None, typer.Option(help="Only those in this state.")] = None,
+    state: Annotated[RollbackState | None, typer.Option(help="Only those in this state.")] = None,
     as_json: Json = False,
 ) -> None:
     """Show rollbacks, and refusals with their reason."""
@@ -285,7 +288,7 @@ def list_rollbacks(
 @rollbacks.command(
     "approve", epilog="Example: plumbline rollbacks approve ROLLBACK_ID --actor ada --comment 'seen it too'"
 )
-def approve(rollback_id: str, actor: Actor, comment: Comment = "") -> None:
+def approve(rollback_id: RollbackId, actor: Actor, comment: Comment = "") -> None:
     """Let a requested rollback happen."""
     from streams.commands.rollbacks import intervene  # noqa: PLC0415
 
@@ -295,7 +298,7 @@ def approve(rollback_id: str, actor: Actor, comment: Comment = "") -> None:
 @rollbacks.command(
     "reject", epilog="Example: plumbline rollbacks reject ROLLBACK_ID --actor ada --comment 'known outage'"
 )
-def reject(rollback_id: str, actor: Actor, comment: Comment = "") -> None:
+def reject(rollback_id: RollbackId, actor: Actor, comment: Comment = "") -> None:
     """Forbid a requested rollback."""
     from streams.commands.rollbacks import intervene  # noqa: PLC0415
 
@@ -333,8 +336,13 @@ def create_topics() -> None:
 def doctor(as_json: Json = False) -> None:
     """Check broker, guarantee, topics, settings, disk and clock; each line is ok or says what to do."""
     from streams.commands.doctor import doctor as body  # noqa: PLC0415
+    from streams.commands.doctor import doctor_of_settings  # noqa: PLC0415
 
-    _run(body(load_settings(), as_json=as_json))
+    try:
+        settings = load_settings()
+    except UsageError as error:
+        doctor_of_settings(error, as_json=as_json)
+    _run(body(settings, as_json=as_json))
 
 
 @dead_letters.command("list", epilog="Example: plumbline dead-letters list --reason not_json")

@@ -5,12 +5,20 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from schemas.topics import TOPICS
+
+_ADDRESS: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:,\[\]]+):([0-9]{1,5})")
+_TOPIC_NAME: Final = re.compile(r"[a-zA-Z0-9._-]{1,249}")
+_MAX_PORT: Final = 65_535
 
 
 class ProcessingGuarantee(StrEnum):
@@ -55,6 +63,33 @@ class KafkaSettings(_Group):
     connect_timeout_seconds: float = Field(default=20.0, gt=0)
     """How long a start waits for a broker before it gives up with exit code 3."""
 
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _addresses(cls, value: str) -> str:
+        for address in value.split(","):
+            match = _ADDRESS.fullmatch(address.strip())
+            if match is None or not 0 < int(match[2]) <= _MAX_PORT:
+                msg = f"{address.strip()!r} is no address: expected host:port, and a comma between several"
+                raise ValueError(msg)
+        return value
+
+    @field_validator("ssl_cafile", "ssl_certfile", "ssl_keyfile")
+    @classmethod
+    def _readable(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_file():
+            msg = "no such file: expected the path of a PEM file"
+            raise ValueError(msg)
+        return value
+
+    @model_validator(mode="after")
+    def _sasl_is_whole(self) -> KafkaSettings:
+        if self.security_protocol.startswith("SASL_"):
+            for name in ("sasl_mechanism", "sasl_username", "sasl_password"):
+                if getattr(self, name) is None:
+                    msg = f"{name} is missing: expected one with security_protocol = {self.security_protocol}"
+                    raise ValueError(msg)
+        return self
+
 
 class TopicSettings(_Group):
     """Names and sizes of the topics."""
@@ -69,6 +104,45 @@ class TopicSettings(_Group):
     """Partitions of topics that are keyed by environment and model."""
     replication_factor: int = Field(default=1, ge=1, le=9)
     """Copies of each partition, for topics that are created here."""
+
+    @field_validator("prefix")
+    @classmethod
+    def _prefix_can_begin_a_name(cls, value: str) -> str:
+        if value and not _TOPIC_NAME.fullmatch(value):
+            msg = "expected letters, digits, '.', '_' and '-', or nothing"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("overrides")
+    @classmethod
+    def _overrides_are_of_the_table(cls, value: dict[str, str]) -> dict[str, str]:
+        table = [topic.name for topic in TOPICS]
+        for name, in_use in value.items():
+            if name not in table:
+                msg = f"{name!r} (for {in_use!r}) is no topic: expected one of {', '.join(table)}"
+                raise ValueError(msg)
+            if not _TOPIC_NAME.fullmatch(in_use):
+                msg = f"{name} is to be {in_use!r}: expected a name of letters, digits, '.', '_' and '-'"
+                raise ValueError(msg)
+        return value
+
+    @model_validator(mode="after")
+    def _every_topic_has_a_name_of_its_own(self) -> TopicSettings:
+        taken: dict[str, str] = {}
+        for topic in TOPICS:
+            in_use = self.in_use(topic.name)
+            if in_use in taken:
+                msg = (
+                    f"overrides: {taken[in_use]} and {topic.name} are both {in_use!r}: expected a name of its own for"
+                    " every topic"
+                )
+                raise ValueError(msg)
+            taken[in_use] = topic.name
+        return self
+
+    def in_use(self, table_name: str) -> str:
+        """Return the broker's name of a topic of the table."""
+        return self.overrides.get(table_name, self.prefix + table_name)
 
 
 class EngineSettings(_Group):
@@ -147,6 +221,15 @@ class ResponderSettings(_Group):
     """Of a single post."""
     attempts: int = Field(default=5, ge=1)
     """Posts of one command before it becomes a dead letter."""
+
+    @field_validator("alertmanager_url", "webhook_url")
+    @classmethod
+    def _is_address(cls, value: str | None) -> str | None:
+        parts = urlsplit("" if value is None else value)
+        if value is not None and (parts.scheme not in {"http", "https"} or not parts.hostname):
+            msg = "expected http://host:port or https://host"
+            raise ValueError(msg)
+        return value
 
     @model_validator(mode="after")
     def _secret_comes_with_url(self) -> ResponderSettings:

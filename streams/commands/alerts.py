@@ -11,6 +11,7 @@ from schemas import topics
 from schemas.alerts import Alert
 from schemas.base import from_milliseconds
 from schemas.incidents import Incident
+from schemas.monitors import Severity
 from streams.commands import broker
 from streams.commands.console import Column, cell, json_line, show, utc_now
 from streams.engine.processor import Record
@@ -38,14 +39,14 @@ _INCIDENT_COLUMNS: Final[Mapping[str, Column[Incident]]] = {
 }
 
 
-def is_wanted(alert: Alert, *, model: str | None, severity: str | None) -> bool:
+def is_wanted(alert: Alert, *, model: str | None, severity: Severity | None) -> bool:
     """Whether an alert passes the filters."""
     labels = alert.labels
     return model in {None, labels.get("model_name")} and severity in {None, labels.get("severity")}
 
 
 async def list_alerts(
-    settings: Settings, *, model: str | None, severity: str | None, ended: bool, as_json: bool
+    settings: Settings, *, model: str | None, severity: Severity | None, ended: bool, as_json: bool
 ) -> None:
     """Show the alerts in force; with `ended` also those that have ended, as long as the topic keeps them."""
     book = AlertBook()
@@ -61,7 +62,7 @@ async def list_alerts(
     show(rows, _COLUMNS, as_json=as_json, empty="No alert is in force.")
 
 
-async def tail_alerts(settings: Settings, *, model: str | None, severity: str | None, as_json: bool) -> None:
+async def tail_alerts(settings: Settings, *, model: str | None, severity: Severity | None, as_json: bool) -> None:
     """Show alert records as they come, until interrupted."""
 
     def take(topic: str, record: Record) -> None:

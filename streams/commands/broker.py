@@ -31,11 +31,8 @@ async def check_topics(settings: Settings, topics: Sequence[Topic]) -> None:
         if not described.exists:
             msg = f"topic {described.name!r} does not exist: create it with `plumbline topics create`"
             raise UsageError(msg)
-        if not described.fits:
-            msg = (
-                f"topic {described.name!r} has {described.n_partitions} partitions: expected"
-                f" {described.n_partitions_expected}; see `plumbline topics`"
-            )
+        if described.advice:
+            msg = f"topic {described.name!r} has {described.advice}"
             raise UsageError(msg)
 
 

@@ -98,9 +98,10 @@ def _variable(location: tuple[int | str, ...]) -> str:
 
 def _hidden(location: tuple[int | str, ...], value: object) -> str:
     """A value as it may be shown: a secret, or a group that holds one, not at all."""
-    if isinstance(value, dict | BaseModel) or any(word in str(location[-1]) for word in ("secret", "password", "key")):
+    is_group = isinstance(value, BaseModel) or (isinstance(value, dict) and len(location) == 1)
+    if is_group or any(word in str(location[-1]) for word in ("secret", "password", "key")):
         return "(not shown)"
-    return repr(value)
+    return repr(shown(value) if isinstance(value, str) and "://" in value else value)
 
 
 def settings_table() -> Iterator[Setting]:

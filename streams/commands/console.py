@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
@@ -130,8 +131,11 @@ def parse_numbers(texts: Iterable[str], *, option: str) -> dict[str, float]:
     numbers = {}
     for name, text in parse_pairs(texts, option=option).items():
         try:
-            numbers[name] = float(text)
+            number = float(text)
         except ValueError:
-            msg = f"{option} is '{name}={text}': expected a number behind ="
-            raise UsageError(msg) from None
+            number = math.nan
+        if not math.isfinite(number):
+            msg = f"{option} is '{name}={text}': expected a finite number behind ="
+            raise UsageError(msg)
+        numbers[name] = number
     return numbers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -19,6 +20,8 @@ from streams.settings import Settings
 
 REASONS: Final = frozenset({*(reason.value for reason in Reason), PROCESSING_ERROR, FAILED, "signature"})
 """Every reason that a dead letter can have."""
+_TOPICS: Final = tuple(topic.name for topic in topics.TOPICS if topic is not topics.DEAD_LETTERS)
+_PLACE: Final = re.compile(r"\d+:\d+")
 _COLUMNS: Final[Mapping[str, Column[Mapping[str, Any]]]] = {
     "At": lambda row: row["at"],
     "Reason": lambda row: row["reason"],
@@ -34,13 +37,19 @@ class Selection:
 
     reason: str | None = None
     topic: str | None = None
-    """The topic that the record came from, by the table's name."""
+    """The topic that the record came from, by the table's name; what came from a foreign one is chosen by its place."""
     at: str | None = None
     """One letter: `partition:offset` on the dead-letter topic itself."""
 
     def __post_init__(self) -> None:
         if self.reason is not None and self.reason not in REASONS:
-            msg = f"--reason = {self.reason!r}: expected one of {', '.join(sorted(REASONS))}"
+            msg = f"--reason is {self.reason!r}: expected one of {', '.join(sorted(REASONS))}"
+            raise UsageError(msg)
+        if self.topic is not None and self.topic not in _TOPICS:
+            msg = f"--from-topic is {self.topic!r}: expected one of {', '.join(_TOPICS)}"
+            raise UsageError(msg)
+        if self.at is not None and _PLACE.fullmatch(self.at) is None:
+            msg = f"--at is {self.at!r}: expected PARTITION:OFFSET, such as 3:1021, as `dead-letters list` shows it"
             raise UsageError(msg)
 
     @property
@@ -119,6 +128,9 @@ async def redrive(settings: Settings, selection: Selection, *, everything: bool,
     """Put the chosen letters back; they stay on the dead-letter topic, and are read again like new records."""
     if selection.is_everything and not everything:
         msg = "nothing is chosen: expected --reason, --from-topic, --at, or --all"
+        raise UsageError(msg)
+    if everything and not selection.is_everything:
+        msg = "--all excludes --reason, --from-topic and --at: expected it alone"
         raise UsageError(msg)
     outputs: list[Output] = []
     refused: list[str] = []

@@ -15,6 +15,7 @@ from streams.commands import broker
 from streams.commands.console import Column, UsageError, note, show, utc_now
 from streams.settings import Settings
 
+_NO_VERSION: Final = "--version is missing: expected the version that is deployed, or --id of a known deployment"
 _COLUMNS: Final[Mapping[str, Column[DeploymentEvent]]] = {
     "Environment": lambda each: each.environment,
     "Model": lambda each: each.model_name,
@@ -52,14 +53,21 @@ def deployment(fields: Mapping[str, Any], known: Mapping[str, DeploymentEvent], 
     if held is not None:
         return _checked({**held.model_dump(), **given})
     if "model_version" not in given:
-        msg = "--version is missing: expected the version that is deployed, or --id of a known deployment"
-        raise UsageError(msg)
+        raise UsageError(_NO_VERSION)
     generation = max((each.generation for each in known.values()), default=0) + 1
     made = {"generation": generation, "deployed_at": now, **given}
     if "deployment_id" not in made:
         parts = [made[name] for name in ("environment", "model_name", "model_version", "generation")]
         made["deployment_id"] = stable_id("deployment", *parts)
     return _checked(made)
+
+
+def check(fields: Mapping[str, Any], *, now: datetime) -> None:
+    """Refuse what is wrong whatever is published, before the broker is asked."""
+    given = {name: value for name, value in fields.items() if value is not None}
+    if not {"model_version", "deployment_id"} & given.keys():
+        raise UsageError(_NO_VERSION)
+    _checked({"model_version": "any", "deployment_id": "any", "deployed_at": now, **given})
 
 
 def _checked(fields: Mapping[str, Any]) -> DeploymentEvent:
@@ -81,6 +89,7 @@ async def publish_deployment(
     settings: Settings, fields: Mapping[str, Any], *, as_json: bool, now: Callable[[], datetime] = utc_now
 ) -> None:
     """Publish a deployment."""
+    check(fields, now=now())
     found = await broker.collect(settings, topics.DEPLOYMENTS, DeploymentEvent)
     place = (fields["environment"], fields["model_name"])
     known = {each.deployment_id: each for each, _ in found if (each.environment, each.model_name) == place}

@@ -8,13 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from schemas import topics as table
 from schemas.base import from_milliseconds
 from streams.commands import broker
-from streams.commands.console import Column, CommandError, show, utc_now
-from streams.commands.topics import advice
+from streams.commands.console import Column, CommandError, UsageError, show, utc_now
 from streams.engine.clients import drop_producer, start_transactional_producer, wait_for_broker
 from streams.engine.errors import BrokerUnavailableError, EngineError, GuaranteeUnsupportedError
 from streams.engine.processor import Record
@@ -47,30 +46,45 @@ _COLUMNS: Final[Mapping[str, Column[Check]]] = {
 async def doctor(settings: Settings, *, as_json: bool, now: Callable[[], datetime] = utc_now) -> None:
     """Run every check; `CommandError` where one is not ok, `BrokerUnavailableError` where no broker answers."""
     checks = [Check(name="settings", ok=True, found="every setting is valid"), disk(Path(tempfile.gettempdir()))]
+    here = settings.kafka.bootstrap_servers
     unavailable: BrokerUnavailableError | None = None
     try:
         checks += await _broker_checks(settings, now)
     except BrokerUnavailableError as error:
         unavailable = error
-        checks.append(Check(name="broker", ok=False, found="no answer", do="see PLUMBLINE_KAFKA_BOOTSTRAP_SERVERS"))
+        do = "start a broker there (`make kafka`), or set PLUMBLINE_KAFKA_BOOTSTRAP_SERVERS to one that runs"
+        checks.append(Check(name="broker", ok=False, found=f"no answer at {here}", do=do))
     checks += await _responder_checks(settings)
+    _show(checks, as_json=as_json)
+    if unavailable is not None:
+        raise unavailable
+    failed = dict.fromkeys(check.name for check in checks if not check.ok)
+    if failed:
+        msg = f"not ok: {', '.join(failed)}"
+        raise CommandError(msg)
+
+
+def doctor_of_settings(error: UsageError, *, as_json: bool) -> NoReturn:
+    """Show settings that cannot be used, a line for each; nothing else can be looked at before they are mended."""
+    do = "mend the variable; docs/configuration.md has what it takes, as has `plumbline config --markdown`"
+    lines = str(error).splitlines()
+    _show([Check(name="settings", ok=False, found=line, do=do) for line in lines], as_json=as_json)
+    msg = "not ok: settings"
+    raise UsageError(msg) from error
+
+
+def _show(checks: list[Check], *, as_json: bool) -> None:
     if as_json:
         show([asdict(check) for check in checks], {}, as_json=True, empty="")
     else:
         show(checks, _COLUMNS, as_json=False, empty="")
-    if unavailable is not None:
-        raise unavailable
-    failed = [check.name for check in checks if not check.ok]
-    if failed:
-        msg = f"not ok: {', '.join(failed)}"
-        raise CommandError(msg)
 
 
 async def _broker_checks(settings: Settings, now: Callable[[], datetime]) -> list[Check]:
     await wait_for_broker(settings)
     checks = [Check(name="broker", ok=True, found=settings.kafka.bootstrap_servers), await _guarantee(settings)]
     described = await describe_topics(settings)
-    checks.append(layout(described))
+    checks += layout(described)
     if all(each.fits for each in described if each.table_name in _CLOCK_TOPICS):
         checks.append(await _clock(settings, now))
     return checks
@@ -83,18 +97,23 @@ async def _guarantee(settings: Settings) -> Check:
     try:
         producer = await start_transactional_producer(settings, f"{settings.engine.application_id}-doctor")
     except GuaranteeUnsupportedError as error:
-        return Check(name="guarantee", ok=False, found=f"{wanted.value} is not supported", do=str(error))
+        do = f"{error}, or take a broker that has them, such as Apache Kafka"
+        return Check(name="guarantee", ok=False, found=f"{wanted.value} is not supported", do=do)
     await drop_producer(producer)
     return Check(name="guarantee", ok=True, found=f"{wanted.value}: the broker has transactions")
 
 
-def layout(described: list[TopicDescription]) -> Check:
-    """Judge the topics as a whole."""
-    wrong = [each for each in described if advice(each)]
-    if not wrong:
-        return Check(name="topics", ok=True, found=f"{len(described)} topics are as they should be")
-    found = f"{len(wrong)} of {len(described)} are not as they should be, first {wrong[0].name}"
-    return Check(name="topics", ok=False, found=found, do=advice(wrong[0]))
+def layout(described: list[TopicDescription]) -> list[Check]:
+    """Judge the topics: a line for what is missing, and one for each that has another partition count."""
+    missing = [each for each in described if not each.exists]
+    wrong = [each for each in described if each.exists and each.advice]
+    checks = []
+    if missing:
+        found = f"{len(missing)} of {len(described)} are missing, first {missing[0].name}"
+        checks.append(Check(name="topics", ok=False, found=found, do="`plumbline topics create`; a worker does it too"))
+    checks += [Check(name="topics", ok=False, found=f"{each.name} does not fit", do=each.advice) for each in wrong]
+    fine = Check(name="topics", ok=True, found=f"{len(described)} topics are as they should be")
+    return checks or [fine]
 
 
 def disk(folder: Path, *, usage: Callable[[Path], Any] = shutil.disk_usage) -> Check:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -73,22 +73,32 @@ def check(request: Request) -> None:
     if request.from_topics == bool(request.predictions):
         msg = "--predictions and --from-topics exclude each other: expected exactly one of them"
         raise UsageError(msg)
+    if request.from_topics and request.labels:
+        msg = "--labels and --from-topics exclude each other: the labels are taken from the topics then"
+        raise UsageError(msg)
     if request.from_topics and (choice.start is None or choice.end is None):
         msg = "--start or --end is missing: expected both with --from-topics"
         raise UsageError(msg)
     if choice.start is not None and choice.end is not None and choice.start >= choice.end:
         msg = f"--end is {choice.end.isoformat()}: expected a time after --start = {choice.start.isoformat()}"
         raise UsageError(msg)
+    if request.output is not None and not request.output.absolute().parent.is_dir():
+        msg = f"--output is {str(request.output)!r}: expected a file in a folder that exists"
+        raise UsageError(msg)
 
 
 async def build(settings: Settings, request: Request, *, build_with: Build | None = None) -> None:
-    """Build a reference, and publish it or write it to a file."""
+    """Build a reference, and publish it or write it to a file; files are read before the broker is asked."""
     check(request)
-    spec = await _spec(settings, request)
-    if request.from_topics:
+    spec = None if request.monitors is None else _spec_of_file(request.monitors, request.choice)
+    recording = None if request.from_topics else read_files(request.predictions, request.labels, request.choice)
+    if recording is not None:
+        _check_any(recording, request.choice)
+    if spec is None:
+        spec = await _published_spec(settings, request.choice)
+    if recording is None:
         recording = await read_topics(settings, request.choice)
-    else:
-        recording = read_files(request.predictions, request.labels, request.choice)
+        _check_any(recording, request.choice)
     reference = _built(spec, recording, request, build_with or _default_build())
     if request.output is not None:
         request.output.write_bytes(reference.to_bytes())
@@ -106,12 +116,16 @@ async def build(settings: Settings, request: Request, *, build_with: Build | Non
     note(f"Published {reference.reference_id}: {built.n_predictions} predictions, {built.n_labels} labels.")
 
 
-def _built(spec: ModelSpec, recording: Recording, request: Request, build_with: Build) -> Reference:
+def _check_any(recording: Recording, choice: Choice) -> None:
     if recording.n_unreadable:
         note(f"{recording.n_unreadable} records could not be read and were left out.")
     if not recording.predictions:
-        msg = f"no prediction of {spec.model_name!r} was found in what was asked for: expected some"
+        wanted = model_key(choice.environment, choice.model_name)
+        msg = f"no prediction of {wanted!r} was found in what was asked for: expected some"
         raise CommandError(msg)
+
+
+def _built(spec: ModelSpec, recording: Recording, request: Request, build_with: Build) -> Reference:
     times = [event_time(event.prediction_timestamp) for event in recording.predictions]
     counts = (len(recording.predictions), len(recording.labels))
     default_id = stable_id("reference", spec.environment, spec.model_name, min(times), max(times), *counts)
@@ -131,16 +145,17 @@ def _default_build() -> Build:
     return cast("Build", module.build_reference)
 
 
-async def _spec(settings: Settings, request: Request) -> ModelSpec:
-    """Take the ModelSpec of a file, or the newest that is published."""
-    choice = request.choice
+def _spec_of_file(path: Path, choice: Choice) -> ModelSpec:
+    return _newest((entry.spec() for entry in load_monitors_file(path).models), choice, where=str(path))
+
+
+async def _published_spec(settings: Settings, choice: Choice) -> ModelSpec:
+    found = await broker.collect(settings, topics.MODELS, ModelSpec)
+    return _newest((spec for spec, _ in found), choice, where="the published models")
+
+
+def _newest(found: Iterable[ModelSpec], choice: Choice, *, where: str) -> ModelSpec:
     wanted = model_key(choice.environment, choice.model_name)
-    if request.monitors is not None:
-        found = [entry.spec() for entry in load_monitors_file(request.monitors).models]
-        where = str(request.monitors)
-    else:
-        found = [spec for spec, _ in await broker.collect(settings, topics.MODELS, ModelSpec)]
-        where = "the published models"
     specs = [spec for spec in found if model_key(spec.environment, spec.model_name) == wanted]
     if not specs:
         msg = f"--model is {wanted!r}: expected one of {where}; publish it with `plumbline apply`, or give --monitors"

@@ -48,16 +48,11 @@ async def read_book(settings: Settings) -> RollbackBook:
     return book
 
 
-async def list_rollbacks(settings: Settings, *, model: str | None, state: str | None, as_json: bool) -> None:
+async def list_rollbacks(settings: Settings, *, model: str | None, state: RollbackState | None, as_json: bool) -> None:
     """Show rollbacks and refusals, oldest first."""
-    if state is not None and state not in set(RollbackState):
-        msg = f"--state is {state!r}: expected one of {', '.join(RollbackState)}"
-        raise UsageError(msg)
     book = await read_book(settings)
     rows = [
-        each
-        for each in book.all()
-        if model in {None, each.command.model_name} and state in {None, each.command.state.value}
+        each for each in book.all() if model in {None, each.command.model_name} and state in {None, each.command.state}
     ]
     if as_json:
         show([each.command for each in rows], {}, as_json=True, empty="")
@@ -85,9 +80,6 @@ def intervention(
     if command.mode == "dry_run":
         msg = f"rollback {rollback_id!r} is a dry run: expected one that would be executed"
         raise CommandError(msg)
-    if not actor.strip():
-        msg = "--actor is empty: expected who says so"
-        raise UsageError(msg)
     return Intervention(
         intervention_id=stable_id("intervention", kind, rollback_id, actor, at),
         environment=command.environment,

@@ -23,7 +23,7 @@ _COLUMNS: Final[Mapping[str, Column[TopicDescription]]] = {
     "Partitions": _partitions,
     "Retention": lambda each: retention(each.retention_ms),
     "Purpose": lambda each: each.purpose,
-    "State": lambda each: advice(each) or "ok",
+    "State": lambda each: each.advice or "ok",
 }
 
 
@@ -32,26 +32,14 @@ def retention(retention_ms: int | None) -> str:
     return "everything" if retention_ms is None else format_duration(timedelta(milliseconds=retention_ms))
 
 
-def advice(topic: TopicDescription) -> str:
-    """Say what to do about a topic; the empty string where nothing is."""
-    if not topic.exists:
-        return "missing: `plumbline topics create`"
-    if not topic.fits:
-        return (
-            f"{topic.n_partitions} partitions, expected {topic.n_partitions_expected}: set"
-            " PLUMBLINE_TOPICS_EVENTS_PARTITIONS and PLUMBLINE_TOPICS_MODELS_PARTITIONS to what is there"
-        )
-    return ""
-
-
 async def list_topics(settings: Settings, *, as_json: bool) -> None:
     """Show every topic; a `CommandError` where one is missing or laid out otherwise."""
     described = await describe_topics(settings)
     if as_json:
-        show([{**asdict(each), "advice": advice(each)} for each in described], {}, as_json=True, empty="")
+        show([{**asdict(each), "advice": each.advice} for each in described], {}, as_json=True, empty="")
     else:
         show(described, _COLUMNS, as_json=False, empty="")
-    wrong = [each for each in described if advice(each)]
+    wrong = [each for each in described if each.advice]
     if wrong:
         msg = f"{len(wrong)} of {len(described)} topics are not as they should be"
         raise CommandError(msg)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import time
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from aiokafka.errors import KafkaError, UnknownError, UnsupportedVersionError
 from aiokafka.helpers import create_ssl_context
 
 from schemas.topics import MIB
-from streams.engine.errors import BrokerUnavailableError, GuaranteeUnsupportedError
+from streams.engine.errors import BrokerUnavailableError, ConfigurationError, GuaranteeUnsupportedError
 from streams.settings import KafkaSettings, ProcessingGuarantee, Settings
 
 log = structlog.get_logger(__name__)
@@ -34,17 +35,25 @@ def connection(settings: KafkaSettings) -> dict[str, Any]:
         "security_protocol": settings.security_protocol,
     }
     if settings.security_protocol in {"SSL", "SASL_SSL"}:
-        arguments["ssl_context"] = create_ssl_context(
-            cafile=None if settings.ssl_cafile is None else str(settings.ssl_cafile),
-            certfile=None if settings.ssl_certfile is None else str(settings.ssl_certfile),
-            keyfile=None if settings.ssl_keyfile is None else str(settings.ssl_keyfile),
-        )
+        arguments["ssl_context"] = _ssl_context(settings)
     if settings.sasl_mechanism is not None:
         arguments["sasl_mechanism"] = settings.sasl_mechanism
         arguments["sasl_plain_username"] = settings.sasl_username
         password = settings.sasl_password
         arguments["sasl_plain_password"] = None if password is None else password.get_secret_value()
     return arguments
+
+
+def _ssl_context(settings: KafkaSettings) -> ssl.SSLContext:
+    files = {name: getattr(settings, f"ssl_{name}") for name in ("cafile", "certfile", "keyfile")}
+    given = {name: str(path) for name, path in files.items() if path is not None}
+    try:
+        context: ssl.SSLContext = create_ssl_context(**given)
+    except OSError as error:
+        named = ", ".join(f"kafka.ssl_{name} = {path!r}" for name, path in given.items())
+        msg = f"{named}: {error}: expected PEM files, and a key that belongs to its certificate"
+        raise ConfigurationError(msg) from error
+    return context
 
 
 def isolation_level(settings: Settings) -> str:
@@ -55,6 +64,7 @@ def isolation_level(settings: Settings) -> str:
 
 async def open_admin(settings: Settings) -> AIOKafkaAdminClient:
     """Connect an admin client, and so wait for the broker, as long as `kafka.connect_timeout_seconds` allows."""
+    connection(settings.kafka)  # certificates that cannot be used are no reason to wait
     deadline = time.monotonic() + settings.kafka.connect_timeout_seconds
     last: BaseException | None = None
     said = False
@@ -134,14 +144,19 @@ def make_group_consumer(
     )
 
 
-def make_reader(settings: Settings, *, max_record_bytes: int = MIB, client: str = "reader") -> AIOKafkaConsumer:
-    """Make a consumer without a group, for who assigns partitions and positions himself."""
+def make_reader(
+    settings: Settings, *, max_record_bytes: int = MIB, client: str = "reader", sees_open_transactions: bool = False
+) -> AIOKafkaConsumer:
+    """Make a consumer without a group, for who assigns partitions and positions himself.
+
+    One that sees open transactions is for looking ends up, not for records.
+    """
     return AIOKafkaConsumer(
         **connection(settings.kafka),
         client_id=f"{settings.engine.application_id}-{client}",
         auto_offset_reset="none",
         enable_auto_commit=False,
-        isolation_level=isolation_level(settings),
+        isolation_level="read_uncommitted" if sees_open_transactions else isolation_level(settings),
         max_partition_fetch_bytes=max(MIB, max_record_bytes),
         fetch_max_wait_ms=50,
     )

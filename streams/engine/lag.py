@@ -1,4 +1,8 @@
-"""How far a stage's group is behind its inputs; one client, reused, a few milliseconds a call."""
+"""How far a stage's group is behind its inputs; one client, reused, a few milliseconds a call.
+
+Ends are those of the log, open transactions included: a commit is true before every partition has its marker, and
+the last stable offset, which readers of committed records see, would then leave out what was just committed.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +64,7 @@ class LagReader:
     async def start(self) -> None:
         """Connect."""
         self._admin = await open_admin(self._settings)
-        self._reader = make_reader(self._settings, client="lag")
+        self._reader = make_reader(self._settings, client="lag", sees_open_transactions=True)
         await self._reader.start()
 
     async def stop(self) -> None:
@@ -80,7 +84,7 @@ class LagReader:
         await self.stop()
 
     async def ends(self, topics: Sequence[str]) -> dict[tuple[str, int], int]:
-        """Return the end offset of every partition of some topics (table names), as the stage would see it."""
+        """Return the end offset of every partition of some topics (table names), open transactions included."""
         _, reader = self._clients()
         wanted = [each for topic in topics for each in self._partitions(topic)]
         async with self._looking_up:  # one reader, one assignment at a time
@@ -136,7 +140,7 @@ class LagReader:
         topics
             Which of its inputs, by table name; all by default.
         ends
-            From `ends`; by default the ends as they are now.
+            From `ends`; by default the ends as they are now, so that what is in an open transaction is waited for too.
         timeout_seconds
             After this long an `EngineError` names the partition that is furthest behind.
         """

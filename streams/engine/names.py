@@ -13,22 +13,13 @@ class TopicNames:
     Parameters
     ----------
     settings
-        `topics.prefix`, `topics.overrides` and the partition counts are read; an override of a name that is not
-        in the table, or two that meet in one name, are refused.
+        `topics.prefix`, `topics.overrides` and the partition counts are read.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        table = [topic.name for topic in TOPICS]
-        unknown = sorted(set(settings.topics.overrides) - set(table))
-        if unknown:
-            msg = f"topics.overrides has {unknown[0]!r}: expected a name of the topic table, one of {', '.join(table)}"
-            raise TopicLayoutError(msg)
-        self._in_use = {name: settings.topics.overrides.get(name, settings.topics.prefix + name) for name in table}
+        self._in_use = {topic.name: settings.topics.in_use(topic.name) for topic in TOPICS}
         self._table = {in_use: name for name, in_use in self._in_use.items()}
-        if len(self._table) != len(table):
-            msg = "topics.overrides maps two topics to one name: expected a name of its own for every topic"
-            raise TopicLayoutError(msg)
 
     def in_use(self, table_name: str) -> str:
         """Return the broker's name of a topic of the table."""

@@ -36,6 +36,8 @@ class TopicDescription:
     key: str
     purpose: str
     retention_ms: int | None
+    spread: Spread
+    """Which partition count it takes."""
     n_partitions_expected: int
     n_partitions: int | None
     """None where it does not exist."""
@@ -50,6 +52,34 @@ class TopicDescription:
     def fits(self) -> bool:
         """Whether it exists with the expected partition count."""
         return self.n_partitions == self.n_partitions_expected
+
+    @property
+    def advice(self) -> str:
+        """What to do about it; the empty string where nothing is."""
+        if self.n_partitions is None:
+            return "missing: `plumbline topics create`"
+        if not self.fits:
+            return count_advice(self, self.n_partitions)
+        return ""
+
+
+def count_advice(topic: TopicDescription, actual: int) -> str:
+    """Say what is wrong with a partition count, and what to do."""
+    variable = _COUNT_SETTINGS.get(topic.spread)
+    do = (
+        "its records must have a single order, so delete the topic and run `plumbline topics create`, or set another"
+        " PLUMBLINE_TOPICS_PREFIX"
+        if variable is None
+        else f"set {variable} to what is there, or delete the topic; inputs of one stage share one count, and a count"
+        " must not change while state exists"
+    )
+    return f"{actual} partitions, expected {topic.n_partitions_expected}: {do}"
+
+
+_COUNT_SETTINGS: Final = {
+    Spread.EVENTS: "PLUMBLINE_TOPICS_EVENTS_PARTITIONS",
+    Spread.MODELS: "PLUMBLINE_TOPICS_MODELS_PARTITIONS",
+}
 
 
 def changelog_config() -> dict[str, str]:
@@ -98,20 +128,12 @@ async def ensure_topics(
         counts = await _wait_for_leaders(admin, [each.name for each in described], settings)
         await _wait_until_led(settings, missing)
         for each in described:
-            _check_count(each.name, expected=each.n_partitions_expected, actual=counts[each.name])
+            if counts[each.name] != each.n_partitions_expected:
+                msg = f"topic {each.name!r} has {count_advice(each, counts[each.name])}"
+                raise TopicLayoutError(msg)
         return [each.name for each in missing]
     finally:
         await admin.close()
-
-
-def _check_count(name: str, *, expected: int, actual: int) -> None:
-    if actual != expected:
-        msg = (
-            f"topic {name!r} has {actual} partitions: expected {expected} (PLUMBLINE_TOPICS_EVENTS_PARTITIONS and"
-            " PLUMBLINE_TOPICS_MODELS_PARTITIONS set it); inputs of one stage share one count, and a count must"
-            " not change while state exists"
-        )
-        raise TopicLayoutError(msg)
 
 
 async def _describe(
@@ -134,6 +156,7 @@ async def _describe(
             key=key,
             purpose=purpose,
             retention_ms=retention_ms,
+            spread=spread,
             n_partitions_expected=names.n_partitions(spread),
             n_partitions=counts.get(name, (None, False))[0],
             config=config,

@@ -14,7 +14,7 @@ from detectors.classification import SCORE_MIDPOINTS, classification_metrics
 from detectors.latency import COST_BINS, DELAY_BINS, LATENCY_BINS, LogBins
 from detectors.regression import regression_metrics
 from schemas.models import TaskKind
-from schemas.monitors import Monitor, Signal
+from schemas.monitors import FEATURE_SIGNALS, Monitor, Signal
 from streams.control import layout as sections
 from streams.control.layout import FIXED_POINT, Layout
 from streams.control.plan import RESIDUAL_BINS, Plan
@@ -36,12 +36,7 @@ QUANTILE_SIGNALS: Final[dict[Signal, tuple[str, LogBins, float]]] = {
 }
 """Section, bins and quantile; what is tested is the share above the reference's own quantile."""
 
-PER_FEATURE_SIGNALS: Final = frozenset(
-    {
-        Signal.FEATURE_DRIFT, Signal.MISSING_RATIO, Signal.UNSEEN_RATIO, Signal.OUT_OF_RANGE_RATIO,
-        Signal.TYPE_VIOLATION_RATIO,
-    }
-)  # fmt: skip
+PER_FEATURE_SIGNALS: Final = FEATURE_SIGNALS
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from schemas.base import from_milliseconds
+from schemas.base import format_duration, from_milliseconds
 from schemas.evidence import RollbackEvidence
 from schemas.identifiers import digest, stable_id
 from schemas.models import RollbackPolicy
@@ -106,7 +106,7 @@ def summary(evidence: RollbackEvidence, target: str | None) -> str:
     """One sentence for the person who is woken."""
     e = evidence
     rate = e.n_bad / e.n if e.n else 0.0
-    since = timedelta(seconds=round((e.as_of - e.deployed_at).total_seconds()))
+    since = format_duration(timedelta(seconds=round((e.as_of - e.deployed_at).total_seconds())))
     return (
         f"{e.model_name} {e.model_version}: {e.signal} {rate:.3f} on {e.n} events since its deployment {since} before, "
         f"against at most {e.m0:.3f} (e-value {e.e_value:.3g}); last known good: {target or 'none'}"

@@ -25,7 +25,7 @@ from engine_support import (
 from brokers.kafka import KafkaBroker
 from streams import telemetry
 from streams.engine.clients import start_transactional_producer
-from streams.engine.errors import PositionError, TooManyTaskLossesError, TopicLayoutError
+from streams.engine.errors import EngineError, PositionError, TooManyTaskLossesError, TopicLayoutError
 from streams.engine.lag import LagReader
 from streams.engine.processor import Output, Record
 from streams.engine.publisher import Publisher
@@ -245,6 +245,27 @@ async def test_a_group_ahead_of_the_changelog_is_refused(kafka: KafkaBroker) -> 
         await runner.stop()
 
 
+async def test_what_is_in_an_open_transaction_is_waited_for(kafka: KafkaBroker) -> None:
+    async with make_world(kafka) as world:
+        runner = world.runner()
+        await runner.start()
+        await world.publish(10)
+        await world.consumed()
+        producer = await start_transactional_producer(world.settings, f"{world.names.group(PROFILER)}-source")
+        await producer.begin_transaction()
+        for topic in (PREDICTIONS, LABELS):
+            await producer.send_and_wait(world.names.in_use(topic), b"x", key=b"k", partition=0)
+        # A reader of committed records sees an end that leaves these two out, and so would not wait for them.
+        with pytest.raises(EngineError, match="stage profiler has consumed"):
+            await world.lag.wait_until_consumed(PROFILER, timeout_seconds=0.3)
+        await producer.commit_transaction()
+        await world.consumed()
+        await producer.stop()
+        await runner.stop()
+        world.n_published += 1
+        await world.check()
+
+
 async def test_topics_are_made_once_and_a_wrong_partition_count_is_refused(kafka: KafkaBroker) -> None:
     settings = make_settings(kafka.bootstrap_servers)
     created = await ensure_topics(settings)
@@ -252,7 +273,7 @@ async def test_topics_are_made_once_and_a_wrong_partition_count_is_refused(kafka
     assert await ensure_topics(settings) == []
     assert all(each.fits for each in await describe_topics(settings))
     other = settings.model_copy(update={"topics": settings.topics.model_copy(update={"events_partitions": 5})})
-    with pytest.raises(TopicLayoutError, match="has 2 partitions: expected 5"):
+    with pytest.raises(TopicLayoutError, match="has 2 partitions, expected 5: set PLUMBLINE_TOPICS_EVENTS_PARTITIONS"):
         await ensure_topics(other)
     wrong = [each for each in await describe_topics(other) if not each.fits]
     assert {each.table_name for each in wrong} >= {PREDICTIONS, LABELS}

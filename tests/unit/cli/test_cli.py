@@ -72,10 +72,15 @@ def commands(group: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[st
             yield (*path, name)
 
 
-@pytest.mark.parametrize("path", [*commands(), ("topics",)], ids=" ".join)
+def groups() -> list[tuple[str, ...]]:
+    return sorted({path[:-1] for path in commands() if path[:-1]})
+
+
+@pytest.mark.parametrize("path", [(), *groups(), *commands()], ids=" ".join)
 def test_every_command_has_a_sentence_and_an_example(path: tuple[str, ...]) -> None:
-    text = run(*path, "--help").output
-    assert f"Example: plumbline {' '.join(path)}" in re.sub(r"\s+", " ", text)
+    text = re.sub(r"\s+", " ", run(*path, "--help").output)
+    assert re.search(rf"Example: {' '.join(('plumbline', *path))}\b", text)
+    assert re.search(r"Usage: .*\[(OPTIONS|ARGS)\].* [A-Z][^.]+\. (Arguments|Options):", text)
 
 
 def test_without_a_command_there_is_help() -> None:
@@ -169,7 +174,8 @@ def test_approve_publishes_a_signed_intervention(shelf: Shelf, monkeypatch: pyte
     [
         ("unknown", RollbackState.REQUESTED, "ada", 2, "rollback 'unknown' is unknown: expected an id"),
         ("rollback-1", RollbackState.EXPIRED, "ada", 1, "'rollback-1' is expired: expected requested, to reject it"),
-        ("rollback-1", RollbackState.REQUESTED, " ", 2, "--actor is empty"),
+        ("rollback-1", RollbackState.REQUESTED, " ", 2, "--actor is empty: expected a text"),
+        ("", RollbackState.REQUESTED, "ada", 2, "ROLLBACK_ID is empty: expected a text"),
     ],
 )
 def test_an_intervention_that_makes_no_sense(
@@ -180,14 +186,10 @@ def test_an_intervention_that_makes_no_sense(
     assert shelf.published == []
 
 
-def test_rollbacks_list_checks_its_state(shelf: Shelf) -> None:
+def test_rollbacks_list_takes_a_state(shelf: Shelf) -> None:
     shelf.records = [record(topics.ROLLBACKS.name, command(RollbackState.REQUESTED))]
     assert len(run("rollbacks", "list", "--state", "requested", "--json").stdout.splitlines()) == 1
     assert run("rollbacks", "list", "--state", "expired", "--json").stdout == ""
-    assert (
-        "--state is 'gone': expected one of refused, requested"
-        in run("rollbacks", "list", "--state", "gone", code=2).stderr
-    )
 
 
 def test_deployments_count_generations_and_can_be_changed(shelf: Shelf) -> None:
@@ -208,14 +210,10 @@ def test_deployments_count_generations_and_can_be_changed(shelf: Shelf) -> None:
     ("arguments", "says"),
     [
         (["--model", "m"], "--version is missing"),
-        (["--model", "m", "--version", "1", "--role", "boss"], "role = 'boss': expected 'champion'"),
-        (["--model", "m", "--version", "1", "--traffic", "2"], "traffic_ratio = 2.0: expected less than or equal to 1"),
-        (["--model", "m", "--version", "1", "--at", "yesterday"], "--at is 'yesterday': expected a time with a zone"),
-        (["--model", "m", "--version", "1", "--at", "2026-01-01T00:00"], "expected a time with a zone"),
-        (["--model", "m", "--version", "1", "--feature-source", "a"], "--feature-source is 'a': expected name=value"),
+        (["--model", "m", "--id", "unheard-of"], "--version is missing"),
     ],
 )
-def test_a_wrong_deployment_is_refused(shelf: Shelf, arguments: list[str], says: str) -> None:
+def test_a_deployment_that_is_not_whole_is_refused(shelf: Shelf, arguments: list[str], says: str) -> None:
     assert says in run("deployments", "publish", *arguments, code=2).stderr
     assert shelf.published == []
 
@@ -226,7 +224,7 @@ def test_validations(shelf: Shelf) -> None:
     assert shelf.published[0].key == b"production/m/1/offline"
     event = json.loads(shelf.published[0].value or b"")
     assert (event["passed"], event["fairness"]) == (False, {"gap": 0.02})
-    assert "expected a number" in run("validations", "publish", *arguments[:-1], "gap=big", code=2).stderr
+    assert "expected a finite number" in run("validations", "publish", *arguments[:-1], "gap=big", code=2).stderr
 
 
 def letter(offset: int, *, reason: str = "not_json", **more: str) -> ListRecord:

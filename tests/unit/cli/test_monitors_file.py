@@ -51,9 +51,9 @@ models:
     assert found[4:] == ["m.yaml:9: models[1].name is missing: expected a value"]
 
 
-def test_a_mistake_between_fields_names_the_entry() -> None:
+def test_a_mistake_between_fields_names_one_of_them() -> None:
     text = "models:\n  - name: m\n    monitors:\n      - {signal: miss_rate, by: [carrier]}\n"
-    assert mistakes(text) == ["m.yaml:2: models[0]: monitor 'miss_rate': by = ['carrier'] is none of segments = []"]
+    assert mistakes(text) == ["m.yaml:4: models[0].monitors[0].by = ['carrier']: expected some of segments = []"]
 
 
 def test_a_repeated_key_is_a_mistake() -> None:
@@ -69,7 +69,7 @@ def test_a_repeated_key_is_a_mistake() -> None:
         ("models:\n\t- a", "m.yaml:2: "),
         ("", "m.yaml:1: models is missing: expected a value"),
         ("- a\n", "m.yaml:1: the file = ['a']: "),
-        ("models: 3\n", "m.yaml:1: models = 3: "),
+        ("models: 3\n", "m.yaml:1: models = 3: expected a list"),
     ],
 )
 def test_what_is_no_such_file(text: str, line: str) -> None:

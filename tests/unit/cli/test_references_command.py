@@ -131,9 +131,10 @@ async def test_a_reference_is_published_with_the_published_model(
     await build(Settings(), Request(choice=CHOICE, predictions=(path,), reference_id="r1"), build_with=fake_build)
     assert (published[0].topic, published[0].key) == (topics.REFERENCES.name, b"r1")
     other = Choice(environment="production", model_name="other")
+    path = write(tmp_path / "o", prediction(0, model_name="other"))
     with pytest.raises(UsageError, match="--model is 'production/other': expected one of the published models"):
         await build(Settings(), Request(choice=other, predictions=(path,)), build_with=fake_build)
-    with pytest.raises(CommandError, match="no prediction of 'm' was found"):
+    with pytest.raises(CommandError, match="no prediction of 'production/m' was found"):
         await build(Settings(), Request(choice=CHOICE, predictions=(write(tmp_path / "e"),)), build_with=fake_build)
 
 

@@ -13,6 +13,23 @@ from streams.commands.console import UsageError
         ("PLUMBLINE_INGEST_REDACT", "name", "PLUMBLINE_INGEST_REDACT = 'name': expected an array in JSON"),
         ("PLUMBLINE_KAFK_BOOTSTRAP_SERVERS", "a:1", "expected PLUMBLINE_KAFKA_BOOTSTRAP_SERVERS"),
         ("PLUMBLINE_WEB_PORT", "many", "PLUMBLINE_WEB_PORT = 'many'"),
+        (
+            "PLUMBLINE_TOPICS_OVERRIDES",
+            '{"ml.label.v1": "truth"}',
+            "PLUMBLINE_TOPICS_OVERRIDES = {'ml.label.v1': 'truth'}: 'ml.label.v1' (for 'truth') is no topic:"
+            " expected one of ml.predictions.v1, ml.labels.v1, ",
+        ),
+        (
+            "PLUMBLINE_RESPONDERS_ALERTMANAGER_URL",
+            "alertmanager://ada:sesame@am:9093",
+            "PLUMBLINE_RESPONDERS_ALERTMANAGER_URL = 'alertmanager://am:9093': expected http://host:port",
+        ),
+        ("PLUMBLINE_RESPONDERS_WEBHOOK_URL", "", "PLUMBLINE_RESPONDERS_WEBHOOK_URL = '': expected http://host:port"),
+        ("PLUMBLINE_TOPICS_PREFIX", "a b", "PLUMBLINE_TOPICS_PREFIX = 'a b': expected letters, digits"),
+        ("PLUMBLINE_KAFKA_BOOTSTRAP_SERVERS", "kafka", "'kafka' is no address: expected host:port"),
+        ("PLUMBLINE_KAFKA_BOOTSTRAP_SERVERS", "a:1,b:99999", "'b:99999' is no address: expected host:port"),
+        ("PLUMBLINE_KAFKA_SSL_CAFILE", "/none.pem", "no such file: expected the path of a PEM file"),
+        ("PLUMBLINE_KAFKA_SECURITY_PROTOCOL", "SASL_SSL", "sasl_mechanism is missing: expected one with"),
     ],
 )
 def test_what_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import pytest
+from pydantic import ValidationError
 
 from schemas import topics
 from schemas.topics import Spread
@@ -39,13 +40,15 @@ def test_counts_and_ids_follow_the_settings() -> None:
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        ({"ml.label.v1": "x"}, r"'ml\.label\.v1': expected a name of the topic table"),
-        ({"ml.labels.v1": "x", "ml.models.v1": "x"}, "two topics to one name"),
+        ({"ml.label.v1": "x"}, r"'ml\.label\.v1' \(for 'x'\) is no topic: expected one of ml\.predictions\.v1, "),
+        ({"ml.labels.v1": "x", "ml.models.v1": "x"}, r"ml\.labels\.v1 and ml\.models\.v1 are both 'x'"),
+        ({"ml.labels.v1": "acme.ml.models.v1"}, r"are both 'acme\.ml\.models\.v1'"),
+        ({"ml.labels.v1": "the truth"}, r"ml\.labels\.v1 is to be 'the truth': expected a name of letters"),
     ],
 )
 def test_overrides_that_cannot_be_meant_are_refused(overrides: dict[str, str], words: str) -> None:
-    with pytest.raises(TopicLayoutError, match=words):
-        make_names(overrides=overrides)
+    with pytest.raises(ValidationError, match=words):
+        make_names(prefix="acme.", overrides=overrides)
 
 
 def test_an_unknown_name_is_refused() -> None:
