@@ -129,9 +129,9 @@ async def _disturb(
     sending = asyncio.create_task(load.run())
     faults = asyncio.create_task(director.perform(make_plan(options.seed, options.size, fenced=options.fenced)))
     try:
-        await asyncio.wait({sending, faults}, return_when=asyncio.FIRST_EXCEPTION)
+        await asyncio.wait({sending, faults}, return_when=asyncio.FIRST_COMPLETED)
         if sending.done():
-            sending.result()
+            sending.result()  # all is sent before the last fault, or sending failed
         await faults
         load.finish()
         await sending
