@@ -11,9 +11,10 @@ SCENARIO ?= skew
 DEPLOY ?= 2013-06-10
 SEED ?= 7
 HOLDBACK ?= 0
+CHAOS ?=
 DEMO_FLAGS := --broker $(BROKER) --scenario $(SCENARIO) --deploy $(DEPLOY) --seed $(SEED) --holdback $(HOLDBACK)
 
-.PHONY: help demo serve test test-fast lint kafka bench schemas docs tools clean
+.PHONY: help demo serve test test-fast lint kafka bench chaos schemas docs tools clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -49,6 +50,9 @@ kafka: $(STAMP) ## Apache Kafka on loopback in a folder of its own; Ctrl-C ends 
 
 bench: $(STAMP) ## events/s of the whole loop on Apache Kafka, beside the ceiling
 	$(BIN)/python -m benchmarks.pipeline
+
+chaos: $(STAMP) ## a million events through workers that are killed a hundred times; takes CHAOS="--seed 7 --short"
+	$(BIN)/python -m tests.recovery.chaos $(CHAOS)
 
 schemas: $(STAMP) ## generate schemas/wire and docs/configuration.md from the code
 	$(BIN)/python -m schemas.generate

@@ -133,6 +133,10 @@ class Task:
             await asyncio.wait({after})
         try:
             while not self._stopping:
+                if self._suspended:
+                    # Whose the partition is, the group is about to say: a fence now would hit its next owner.
+                    await self._sleep(_TURN_SECONDS)
+                    continue
                 try:
                     await self._work(await self._take_over())
                 except ProcessorCrashedError as crash:

@@ -199,20 +199,29 @@ def close_due(model: ModelEvaluator) -> None:
         return
     inputs = model.due_inputs(time)
     for cell_ms in inputs:
-        close_cell(model, cell_ms, outcomes=False, now_ms=time.predictions_ms)
-        if evidence_matures_with(model, outcomes=False):
-            observe_cell(model, cell_ms, time.predictions_ms)
+        _close(model, cell_ms, outcomes=False)
     outcomes = model.due_outcomes(time)
     for cell_ms in outcomes:
-        close_cell(model, cell_ms, outcomes=True, now_ms=time.predictions_ms)
-        if evidence_matures_with(model, outcomes=True):
-            observe_cell(model, cell_ms, time.predictions_ms)
+        _close(model, cell_ms, outcomes=True)
     if inputs or outcomes:
         model.retire_alerts(time)
     if outcomes:
         restate(model)
         propose_reference(model, time)
         drop_settled(model, time)
+
+
+def _close(model: ModelEvaluator, cell_ms: int, *, outcomes: bool) -> None:
+    """Close a cell as of the moment from which it may be closed.
+
+    The watermark itself may stand far beyond, after an outage say; who served is not to depend on that.
+    """
+    spec = model.spec()
+    due = cell_ms + max((plan.cell_ms for _, plan in model.in_cell(cell_ms)), default=milliseconds(spec.cell))
+    due += milliseconds(spec.maturity) if outcomes else 0
+    close_cell(model, cell_ms, outcomes=outcomes, now_ms=due)
+    if evidence_matures_with(model, outcomes=outcomes):
+        observe_cell(model, cell_ms, due)
 
 
 def _outputs(events: Sequence[Event], context: CommitContext) -> Iterable[Output]:

@@ -195,6 +195,31 @@ async def test_a_stale_owner_is_fenced_and_comes_back_as_it_should(kafka: KafkaB
         assert telemetry.TASK_LOSSES.labels(stage="profiler", reason="ProducerFenced")._value.get() > losses
 
 
+async def test_a_fenced_owner_does_not_fence_the_next_one_while_the_group_rebalances(kafka: KafkaBroker) -> None:
+    async with make_world(kafka) as world:
+        await world.publish(50)
+        runner = world.runner()
+        await runner.start()
+        await world.consumed()
+        lost = telemetry.TASK_LOSSES.labels(stage="profiler", reason="ProducerFenced")._value
+        n_lost = lost.get()
+        task = runner._tasks[0]
+        next_owner = await start_transactional_producer(world.settings, world.names.transactional_id(PROFILER, 0))
+        await world.publish(50)
+        await until(lambda: lost.get() > n_lost)
+        task.suspend()
+        turned = task.beat
+        await until(lambda: task.beat > turned + 1.5)  # past its first retry
+        await next_owner.begin_transaction()
+        await next_owner.send_and_wait(world.names.in_use(PROFILES), b"{}", partition=0)
+        await next_owner.abort_transaction()
+        await next_owner.stop()
+        task.resume()
+        await world.consumed()
+        await runner.stop()
+        await world.check()
+
+
 async def test_a_broker_that_stops_answering_delays_and_duplicates_nothing(kafka: KafkaBroker) -> None:
     async with make_world(kafka) as world:
         await world.publish(100)

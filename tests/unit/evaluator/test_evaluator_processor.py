@@ -1,14 +1,17 @@
 """The evaluator on profile deltas written by hand."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pytest
 
 from schemas import topics
+from schemas.alerts import AlertStatus
 from schemas.deployments import ResourceEvent
 from schemas.profiles import Outcomes
+from streams.control.blocks import Block
+from streams.engine.harness import Harness
 from streams.engine.processor import ListRecord
 from tests.unit.evaluator.world import START, World, alerts, cell_ms, evidence, windows
 
@@ -80,6 +83,35 @@ def test_batches_and_restarts_change_nothing(batch_sizes: Any) -> None:
     world = broken_after(20, 40, miss=0.6, shift=1)
     plain, broken = world.run(batch_sizes=1), world.run(batch_sizes=batch_sizes, restart_after=range(1, 50))
     assert [(o.topic, o.value) for o in broken.outputs] == [(o.topic, o.value) for o in plain.outputs]
+
+
+def test_a_watermark_that_runs_far_ahead_decides_the_same() -> None:
+    """After an outage many cells close at once, when another version serves already: theirs was the one before."""
+
+    def world() -> tuple[World, list[Block]]:
+        made = World([PAGE])
+        made.deploy("v1", 0)
+        made.deploy("v2", 60)
+        harmed = range(20, 30)
+        blocks = [
+            made.block(made.plan, "v1" if c < 60 else "v2", c, miss=0.6 if c in harmed or c >= 60 else 0.2)
+            for c in range(80)
+        ]
+        return made, blocks
+
+    steady, blocks = world()
+    for number, block in enumerate(blocks):
+        steady.delta([block], until=number)
+    jumped, blocks = world()
+    jumped.delta(blocks, until=79)
+    one_by_one, at_once = steady.run(), jumped.run()
+    assert {a.labels["model_version"] for a in alerts(one_by_one)} == {"v1", "v2"}
+    assert _steps(at_once) == _steps(one_by_one)
+    assert [(e.as_of, e.e_value) for e in evidence(at_once)] == [(e.as_of, e.e_value) for e in evidence(one_by_one)]
+
+
+def _steps(harness: Harness) -> list[tuple[str, int, AlertStatus, datetime]]:
+    return [(a.alert_id, a.sequence, a.status, a.updated_at) for a in alerts(harness)]
 
 
 def test_a_batch_that_is_aborted_leaves_no_trace() -> None:
