@@ -33,7 +33,7 @@ from streams.engine.runner import StageRunner
 from streams.engine.topics import TopicNames
 from streams.settings import Settings, StageName
 from streams.stages import STAGES
-from streams.worker import ControlService, Exporter, Site, StageService, TopicsService
+from streams.worker import BrokerWatchService, ControlService, Exporter, Site, StageService, TopicsService
 
 log = structlog.get_logger(__name__)
 
@@ -149,6 +149,7 @@ def build_app(settings: Settings, stages: Iterable[StageName], parts: Parts | No
     services: list[mode.Service] = [
         site,  # first: it answers while the others start
         TopicsService(settings, names, [runner.stage for runner in runners]),
+        BrokerWatchService(settings, names),
         ControlService(settings, names, parts.control),
         *parts.preceding,
         *(StageService(runner) for runner in runners),
@@ -196,7 +197,8 @@ def run_worker(settings: Settings, stages: Iterable[StageName], parts: Callable[
     Returns
     -------
     int
-        0 after a clean end, 1 after a failure, 2 for a configuration to be changed, 3 where no broker answers.
+        0 after a clean end, 1 after a failure, 2 for a configuration to be changed, 3 where no broker answers, 4 where
+        one refuses us.
     """
     logs.configure(settings.log)
     gc.set_threshold(*_GC_THRESHOLD)
