@@ -114,7 +114,9 @@ def _hidden(location: tuple[int | str, ...], value: object) -> str:
     setting = known.get((str(location[0]), str(location[1]))) if len(location) > 1 else None
     if setting is None or setting.is_secret or isinstance(value, dict | BaseModel):
         return "(not shown)"
-    return repr(shown(value) if isinstance(value, str) and "://" in value else value)
+    if isinstance(value, str) and ("://" in value or "@" in value):
+        value = shown(value).rpartition("@")[2]
+    return repr(value)
 
 
 def settings_table() -> Iterator[Setting]:
