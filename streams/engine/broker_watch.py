@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from schemas.topics import MODELS
-from streams.engine.clients import make_reader, start_reader
+from streams.engine.clients import drop_reader, make_reader, start_reader
 from streams.engine.handshake import check_refusal
 from streams.engine.names import TopicNames
 from streams.engine.tls import refresh_certificates
@@ -56,7 +56,7 @@ class BrokerWatch:
                 if not await self._is_answered(reader):
                     await check_refusal(self._settings.kafka, timeout_seconds=_ANSWER_SECONDS)
         finally:
-            await reader.stop()
+            await drop_reader(reader)
 
     async def _is_answered(self, reader: AIOKafkaConsumer) -> bool:
         try:

@@ -211,3 +211,12 @@ async def drop_producer(producer: AIOKafkaProducer) -> None:
         await producer.client.close()
     with contextlib.suppress(KafkaError, asyncio.CancelledError, AssertionError):
         await stopping
+
+
+async def drop_reader(reader: AIOKafkaConsumer) -> None:
+    """End a consumer in bounded time: over TLS `stop` waits for the broker's goodbye, half a minute of a dead one."""
+    stopping = asyncio.ensure_future(reader.stop())
+    await asyncio.wait({stopping}, timeout=_STOP_SECONDS)
+    stopping.cancel()
+    with contextlib.suppress(KafkaError, asyncio.CancelledError):
+        await stopping
