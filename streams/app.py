@@ -22,12 +22,12 @@ from typing import Any, Final
 import faust
 import mode
 import structlog
-import uvloop
 from faust.app.base import BootStrategy
 
 from streams import logs, telemetry
 from streams.control.view import ControlView
 from streams.engine.errors import EngineError
+from streams.engine.loop import new_event_loop
 from streams.engine.processor import Processor
 from streams.engine.runner import StageRunner
 from streams.engine.topics import TopicNames
@@ -205,7 +205,7 @@ def run_worker(settings: Settings, stages: Iterable[StageName], parts: Callable[
     telemetry.set_build_info(_version(), settings.engine.processing_guarantee.value)
     watchdog = Watchdog(settings.engine.shutdown_timeout_seconds)
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
             return runner.run(_run(settings, frozenset(stages), parts, watchdog))
     except EngineError as error:
         log.error("worker_failed", error=str(error), kind=type(error).__name__)

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvloop
 from secure_support import SecureKafka, environment, worker
 from typer.testing import CliRunner
 
 from streams.cli import app
 from streams.engine.clients import open_admin
 from streams.engine.errors import BrokerRefusedError, BrokerUnavailableError
+from streams.engine.loop import new_event_loop
 from streams.engine.tls import refresh_certificates, ssl_context
 from streams.settings import Settings
 
@@ -94,7 +94,7 @@ def test_a_refusal_names_what_is_wrong_and_the_setting(
         for each in said:
             assert each in result.stderr
         assert "not-it-2718" not in result.output
-    with pytest.raises(BrokerRefusedError), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with pytest.raises(BrokerRefusedError), asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(open_admin(settings(kafka)))  # a worker's loop has TLS of its own
     assert time.monotonic() - started < WAIT_SECONDS
 
