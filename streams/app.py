@@ -234,7 +234,7 @@ async def _run(
                 log.info("worker_started", stages=sorted(stage.value for stage in stages))
                 await app.wait(stopping.wait())
         finally:
-            watchdog.arm()
+            watchdog.arm(_failure(app, starting))
             starting.cancel()
             stop_asked.cancel()
             await asyncio.wait({starting})
@@ -243,6 +243,13 @@ async def _run(
         raise app.crash_reason
     log.info("worker_stopped")
     return 0
+
+
+def _failure(app: faust.App, starting: asyncio.Future[Any]) -> BaseException | None:
+    if starting.done() and not starting.cancelled() and (failed := starting.exception()) is not None:
+        return failed
+    crashed: BaseException | None = app.crash_reason
+    return crashed
 
 
 @contextlib.contextmanager
@@ -270,9 +277,11 @@ class Watchdog:
     def __init__(self, timeout_seconds: float) -> None:
         self._timeout_seconds = timeout_seconds
         self._timer: threading.Timer | None = None
+        self._failure: BaseException | None = None
 
-    def arm(self) -> None:
-        """Begin to count."""
+    def arm(self, failure: BaseException | None = None) -> None:
+        """Begin to count; the failure that led to the end, if one did, is said and gives the exit code."""
+        self._failure = failure
         if self._timer is None:
             self._timer = threading.Timer(self._timeout_seconds, self._bark)
             self._timer.daemon = True
@@ -285,8 +294,10 @@ class Watchdog:
 
     def _bark(self) -> None:
         sys.stderr.write(f"shutdown took more than {self._timeout_seconds:g} s: ending without waiting further\n")
+        if self._failure is not None:
+            sys.stderr.write(f"worker_failed: {type(self._failure).__name__}: {self._failure}\n")
         sys.stderr.flush()
-        os._exit(1)
+        os._exit(self._failure.exit_code if isinstance(self._failure, EngineError) else 1)
 
 
 def _version() -> str:

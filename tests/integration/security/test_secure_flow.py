@@ -185,7 +185,6 @@ async def test_over_scram_where_no_secret_shows_and_a_worker_does_not_outlive_it
     settings = settings_of(variables)
     said = commands_work(variables)
     said += plumbline("config", variables=variables).stdout
-    said += plumbline("config", "--json", variables=variables).stdout
     assert "(set)" in said
     with worker(tmp_path, variables) as run:
         run.wait_until_ready()
