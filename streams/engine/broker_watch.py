@@ -24,6 +24,7 @@ log = structlog.get_logger(__name__)
 
 INTERVAL_SECONDS: Final = 5.0
 _ANSWER_SECONDS: Final = 5.0
+_HANDSHAKE_SECONDS: Final = 10.0
 
 
 class BrokerWatch:
@@ -54,7 +55,7 @@ class BrokerWatch:
                 await asyncio.sleep(self._interval_seconds)
                 refresh_certificates()
                 if not await self._is_answered(reader):
-                    await check_refusal(self._settings.kafka, timeout_seconds=_ANSWER_SECONDS)
+                    await check_refusal(self._settings.kafka, timeout_seconds=_HANDSHAKE_SECONDS)
         finally:
             await drop_reader(reader)
 

@@ -32,7 +32,7 @@ MAX_REQUEST_BYTES: Final = 17 * MIB
 _PRODUCER_BATCH_BYTES: Final = 256 * 1024
 _RETRY_SECONDS: Final = 0.2
 _STOP_SECONDS: Final = 1.0
-_ASK_SECONDS: Final = 5.0
+_ASK_SECONDS: Final = 10.0
 _UNREACHED: Final = (KafkaConnectionError, NodeNotReadyError, RequestTimedOutError, TimeoutError)
 """What aiokafka raises for a broker that is away, and for one that refuses us."""
 

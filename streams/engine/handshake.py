@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from aiokafka.conn import collect_hosts, create_conn
@@ -28,6 +28,8 @@ from streams.settings import KafkaSettings
 
 _MOST_BROKERS: Final = 3
 """Brokers of the cluster that are asked besides the bootstrap servers: one that is misconfigured is rarely alone."""
+_ANSWER_SECONDS: Final = 5.0
+"""For a connection and for each request on it, so that one dead address does not use up the time of the others."""
 _CLOSE_SECONDS: Final = 1.0
 _X509_OTHER_NAME: Final = frozenset({62, 64})  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
 _X509_OUT_OF_DATE: Final = frozenset({9, 10})  # X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
@@ -72,12 +74,17 @@ async def greet(settings: KafkaSettings) -> None:
         except (BrokerRefusedError, KafkaError, OSError, TimeoutError) as error:
             failures.append(error)
             continue
-        for name, number in advertised[:_MOST_BROKERS]:
-            if (name, number) != (host, port):
-                with contextlib.suppress(KafkaError, OSError, TimeoutError):  # one broker of many may be away
-                    await _greet_one(settings, name, number, advertised=True)
+        await _greet_others(settings, [each for each in advertised[:_MOST_BROKERS] if each != (host, port)])
         return
     raise next((each for each in failures if isinstance(each, BrokerRefusedError)), failures[-1])
+
+
+async def _greet_others(settings: KafkaSettings, addresses: Sequence[tuple[str, int]]) -> None:
+    greetings = (_greet_one(settings, host, port, advertised=True) for host, port in addresses)
+    for found in await asyncio.gather(*greetings, return_exceptions=True):
+        # One broker of many may be away.
+        if isinstance(found, BaseException) and not isinstance(found, KafkaError | OSError):
+            raise found
 
 
 async def check_refusal(settings: KafkaSettings, *, timeout_seconds: float) -> None:
@@ -95,7 +102,13 @@ async def _greet_one(
     if advertised:
         where += " (the address that the cluster gives for it)"
     try:
-        connected = await create_conn(host, port, client_id="plumbline-handshake", **credentials(settings))
+        connected = await create_conn(
+            host,
+            port,
+            client_id="plumbline-handshake",
+            request_timeout_ms=round(_ANSWER_SECONDS * 1000),
+            **credentials(settings),
+        )
         try:
             # Only now does a broker show that it wants SASL, and under TLS 1.3 that it wants a certificate.
             answer = await connected.send(MetadataRequest([]))
