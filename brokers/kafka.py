@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from brokers.process import HOST, BrokerError, ChildBroker, free_port, is_free
+from brokers.security import Security
 
 KAFKA_VERSION: Final = "4.1.1"
 DEFAULT_FOLDER: Final = Path(__file__).resolve().parents[1] / "build" / "kafka"
@@ -44,9 +45,9 @@ _POM: Final = f"""\
 _CONFIG: Final = """\
 process.roles=broker,controller
 node.id=1
-listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
-advertised.listeners=PLAINTEXT://{host}:{port}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners={listeners},CONTROLLER://{host}:{controller_port}
+advertised.listeners={advertised}
+listener.security.protocol.map={protocols},CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 controller.quorum.voters=1@{host}:{controller_port}
 log.dirs={data}
@@ -81,6 +82,8 @@ class KafkaBroker(ChildBroker):
         Where the jars are; `build/kafka/libs` of the checkout by default, filled by Maven where it is empty.
     start_timeout_seconds
         How long `start` waits for the first answer.
+    security
+        Encrypted listeners besides the plain one; none by default.
     """
 
     name = "kafka"
@@ -93,8 +96,10 @@ class KafkaBroker(ChildBroker):
         port: int | None = None,
         libs: Path | None = None,
         start_timeout_seconds: float = 60.0,
+        security: Security | None = None,
     ) -> None:
         super().__init__(folder, port=port, start_timeout_seconds=start_timeout_seconds)
+        self.security = security
         self._libs = DEFAULT_FOLDER / "libs" if libs is None else Path(libs)
         self._controller_port = free_port()
 
@@ -106,10 +111,25 @@ class KafkaBroker(ChildBroker):
         _require("java", "a Java runtime, 17 or newer (Debian: apt-get install openjdk-17-jre-headless)")
         fetch_libs(self._libs)
         data = self.folder / "data"
-        config = _CONFIG.format(host=HOST, port=self.port, controller_port=self._controller_port, data=data.resolve())
-        (self.folder / "server.properties").write_text(config)
+        (self.folder / "server.properties").write_text(self._properties(data))
         if not (data / "meta.properties").exists():
             self._format()
+
+    def _properties(self, data: Path) -> str:
+        listeners = {} if self.security is None else self.security.listeners
+        plain = f"PLAINTEXT://{HOST}:{self.port}"
+        encrypted = [(name, each.advertised_host, each.port) for name, each in listeners.items()]
+        config = _CONFIG.format(
+            host=HOST,
+            controller_port=self._controller_port,
+            listeners=",".join([plain, *(f"{name}://{HOST}:{port}" for name, _, port in encrypted)]),
+            advertised=",".join([plain, *(f"{name}://{host}:{port}" for name, host, port in encrypted)]),
+            protocols=",".join(
+                ["PLAINTEXT:PLAINTEXT", *(f"{name}:{each.protocol}" for name, each in listeners.items())]
+            ),
+            data=data.resolve(),
+        )
+        return config if self.security is None else config + self.security.config()
 
     def command(self) -> list[str]:
         """Return the command line."""
@@ -118,6 +138,8 @@ class KafkaBroker(ChildBroker):
     def _format(self) -> None:
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         command = ["java", *self._java("kafka.tools.StorageTool"), "format", "-t", cluster, "-c", *self._config()]
+        if self.security is not None:
+            command += self.security.format_options()
         done = subprocess.run(  # noqa: S603 - built here
             command, capture_output=True, text=True, check=False
         )

@@ -22,18 +22,18 @@ from typing import Any, Final
 import faust
 import mode
 import structlog
-import uvloop
 from faust.app.base import BootStrategy
 
 from streams import logs, telemetry
 from streams.control.view import ControlView
 from streams.engine.errors import EngineError
+from streams.engine.loop import new_event_loop
 from streams.engine.processor import Processor
 from streams.engine.runner import StageRunner
 from streams.engine.topics import TopicNames
 from streams.settings import Settings, StageName
 from streams.stages import STAGES
-from streams.worker import ControlService, Exporter, Site, StageService, TopicsService
+from streams.worker import BrokerWatchService, ControlService, Exporter, Site, StageService, TopicsService
 
 log = structlog.get_logger(__name__)
 
@@ -149,6 +149,7 @@ def build_app(settings: Settings, stages: Iterable[StageName], parts: Parts | No
     services: list[mode.Service] = [
         site,  # first: it answers while the others start
         TopicsService(settings, names, [runner.stage for runner in runners]),
+        BrokerWatchService(settings, names),
         ControlService(settings, names, parts.control),
         *parts.preceding,
         *(StageService(runner) for runner in runners),
@@ -196,14 +197,15 @@ def run_worker(settings: Settings, stages: Iterable[StageName], parts: Callable[
     Returns
     -------
     int
-        0 after a clean end, 1 after a failure, 2 for a configuration to be changed, 3 where no broker answers.
+        0 after a clean end, 1 after a failure, 2 for a configuration to be changed, 3 where no broker answers, 4 where
+        one refuses us.
     """
     logs.configure(settings.log)
     gc.set_threshold(*_GC_THRESHOLD)
     telemetry.set_build_info(_version(), settings.engine.processing_guarantee.value)
     watchdog = Watchdog(settings.engine.shutdown_timeout_seconds)
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
             return runner.run(_run(settings, frozenset(stages), parts, watchdog))
     except EngineError as error:
         log.error("worker_failed", error=str(error), kind=type(error).__name__)
@@ -232,7 +234,7 @@ async def _run(
                 log.info("worker_started", stages=sorted(stage.value for stage in stages))
                 await app.wait(stopping.wait())
         finally:
-            watchdog.arm()
+            watchdog.arm(_failure(app, starting))
             starting.cancel()
             stop_asked.cancel()
             await asyncio.wait({starting})
@@ -241,6 +243,13 @@ async def _run(
         raise app.crash_reason
     log.info("worker_stopped")
     return 0
+
+
+def _failure(app: faust.App, starting: asyncio.Future[Any]) -> BaseException | None:
+    if starting.done() and not starting.cancelled() and (failed := starting.exception()) is not None:
+        return failed
+    crashed: BaseException | None = app.crash_reason
+    return crashed
 
 
 @contextlib.contextmanager
@@ -268,9 +277,11 @@ class Watchdog:
     def __init__(self, timeout_seconds: float) -> None:
         self._timeout_seconds = timeout_seconds
         self._timer: threading.Timer | None = None
+        self._failure: BaseException | None = None
 
-    def arm(self) -> None:
-        """Begin to count."""
+    def arm(self, failure: BaseException | None = None) -> None:
+        """Begin to count; the failure that led to the end, if one did, is said and gives the exit code."""
+        self._failure = failure
         if self._timer is None:
             self._timer = threading.Timer(self._timeout_seconds, self._bark)
             self._timer.daemon = True
@@ -283,8 +294,10 @@ class Watchdog:
 
     def _bark(self) -> None:
         sys.stderr.write(f"shutdown took more than {self._timeout_seconds:g} s: ending without waiting further\n")
+        if self._failure is not None:
+            sys.stderr.write(f"worker_failed: {type(self._failure).__name__}: {self._failure}\n")
         sys.stderr.flush()
-        os._exit(1)
+        os._exit(self._failure.exit_code if isinstance(self._failure, EngineError) else 1)
 
 
 def _version() -> str:

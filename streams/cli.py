@@ -1,6 +1,6 @@
 """`plumbline …`: the command line. It parses; what a command does is in `streams.commands`.
 
-Exit codes: 0 done, 1 it failed, 2 wrong usage or configuration, 3 no broker answered.
+Exit codes: 0 done, 1 it failed, 2 wrong usage or configuration, 3 no broker answered, 4 a broker refused us.
 """
 
 from __future__ import annotations

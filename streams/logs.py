@@ -12,12 +12,16 @@ from streams.engine.errors import EngineError
 from streams.settings import LogSettings
 
 _LIBRARY_LEVELS: Final = {
+    # Not below, whatever `log.level` says: at debug it prints every request, a password of SASL PLAIN among them.
     "aiokafka": logging.WARNING,
     "aiokafka.consumer.group_coordinator": logging.ERROR,  # warns at every rebalance; we count those
     "faust": logging.WARNING,
     "mode": logging.WARNING,
     "aiohttp.access": logging.WARNING,
     "asyncio": logging.WARNING,
+    # At info they print every address whole, with the token or the password that a webhook's may hold.
+    "httpx": logging.WARNING,
+    "httpcore": logging.WARNING,
 }
 _EXPECTED: Final = (
     # A broker without producer ids; the engine falls back or refuses, and says so itself.

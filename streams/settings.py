@@ -1,6 +1,7 @@
 """Every setting of a worker, validated at start; each can come from the environment.
 
-`PLUMBLINE_KAFKA_BOOTSTRAP_SERVERS` sets `kafka.bootstrap_servers`, and so on: prefix, group, name.
+`PLUMBLINE_KAFKA_BOOTSTRAP_SERVERS` sets `kafka.bootstrap_servers`, and so on: prefix, group, name. A secret has a
+second setting, with `_file` behind its name: a file that holds it, as orchestrators mount them.
 """
 
 from __future__ import annotations
@@ -8,10 +9,10 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.topics import TOPICS
@@ -37,57 +38,110 @@ class StageName(StrEnum):
     RESPONDERS = "responders"
 
 
+def _holds_a_secret(path: Path) -> Path:
+    """Refuse a file that cannot be read or holds nothing; the secret itself is in no message."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        msg = f"expected a file that can be read ({error.strerror})"
+        raise ValueError(msg) from None
+    except UnicodeDecodeError:
+        msg = "expected text in UTF-8"
+        raise ValueError(msg) from None
+    if not text.strip("\r\n"):
+        msg = "expected a file with the secret in it: it is empty"
+        raise ValueError(msg)
+    return path
+
+
+def _are_addresses(text: str) -> str:
+    for address in text.split(","):
+        match = _ADDRESS.fullmatch(address.strip())
+        if match is None or "@" in address or "/" in address or not 0 < int(match[2]) <= _MAX_PORT:
+            msg = "expected host:port, and a comma between several; user and password have settings of their own"
+            raise ValueError(msg)
+    return text
+
+
+Secret = Annotated[SecretStr, Field(min_length=1)]
+SecretFile = Annotated[Path, AfterValidator(_holds_a_secret)]
+"""A file that holds a secret and nothing else; line ends behind it are left out."""
+
+_FILE = "_file"
+
+
 class _Group(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    # No inputs in errors: one of them may be a secret, and errors end up in traces.
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_secret_files(cls, given: Any) -> Any:
+        """Put the content of `name_file` into `name`; a file that cannot be read is refused by its own field."""
+        if not isinstance(given, dict):
+            return given
+        read = {}
+        for name in cls.model_fields:
+            path = given.get(name + _FILE)
+            if path is None or name + _FILE not in cls.model_fields:
+                continue
+            if given.get(name) is not None:
+                msg = f"{name} and {name}{_FILE} are both set: expected one of them"
+                raise ValueError(msg)
+            try:
+                read[name] = Path(path).read_text(encoding="utf-8").strip("\r\n") or None
+            except (OSError, UnicodeDecodeError):
+                read[name] = None
+        return {**given, **read}
 
 
 class KafkaSettings(_Group):
     """How to reach the brokers."""
 
-    bootstrap_servers: str = "127.0.0.1:9092"
+    bootstrap_servers: Annotated[str, AfterValidator(_are_addresses)] = "127.0.0.1:9092"
     """Comma-separated host:port."""
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     """Whether the connection is encrypted, and how it is authenticated."""
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
     """Required with SASL_PLAINTEXT and SASL_SSL."""
-    sasl_username: str | None = None
-    """Name of the SASL user."""
-    sasl_password: SecretStr | None = None
-    """Password of the SASL user; never shown."""
+    sasl_username: str | None = Field(default=None, min_length=1)
+    """Name of the SASL user; required with SASL_PLAINTEXT and SASL_SSL."""
+    sasl_password: Secret | None = None
+    """Password of the SASL user; never shown. Required with SASL_PLAINTEXT and SASL_SSL, here or as a file."""
+    sasl_password_file: SecretFile | None = None
+    """A file that holds the password of the SASL user."""
     ssl_cafile: Path | None = None
-    """Certificates of the authorities that sign the brokers' ones; the system's if not given."""
+    """Certificates (PEM) of the authorities that sign the brokers' ones; the system's if not given."""
     ssl_certfile: Path | None = None
-    """The client's certificate, for brokers that ask for one."""
+    """The client's certificate (PEM, with its chain), for brokers that ask for one."""
     ssl_keyfile: Path | None = None
-    """The key of the client's certificate."""
+    """The key (PEM) of the client's certificate; looked for in `ssl_certfile` if not given."""
+    ssl_key_password: Secret | None = None
+    """Password of an encrypted key; never shown."""
+    ssl_key_password_file: SecretFile | None = None
+    """A file that holds the password of the key."""
     connect_timeout_seconds: float = Field(default=20.0, gt=0)
-    """How long a start waits for a broker before it gives up with exit code 3."""
-
-    @field_validator("bootstrap_servers")
-    @classmethod
-    def _addresses(cls, value: str) -> str:
-        for address in value.split(","):
-            match = _ADDRESS.fullmatch(address.strip())
-            if match is None or not 0 < int(match[2]) <= _MAX_PORT:
-                msg = f"{address.strip()!r} is no address: expected host:port, and a comma between several"
-                raise ValueError(msg)
-        return value
-
-    @field_validator("ssl_cafile", "ssl_certfile", "ssl_keyfile")
-    @classmethod
-    def _readable(cls, value: Path | None) -> Path | None:
-        if value is not None and not value.is_file():
-            msg = "no such file: expected the path of a PEM file"
-            raise ValueError(msg)
-        return value
+    """How long a start waits for a broker before it gives up with exit code 3; one that refuses us ends it at once."""
 
     @model_validator(mode="after")
-    def _sasl_is_whole(self) -> KafkaSettings:
-        if self.security_protocol.startswith("SASL_"):
-            for name in ("sasl_mechanism", "sasl_username", "sasl_password"):
-                if getattr(self, name) is None:
-                    msg = f"{name} is missing: expected one with security_protocol = {self.security_protocol}"
-                    raise ValueError(msg)
+    def _settings_fit_the_protocol(self) -> KafkaSettings:
+        protocol = self.security_protocol
+        for name in ("sasl_mechanism", "sasl_username", "sasl_password"):
+            value = getattr(self, name)
+            if protocol.startswith("SASL_") and value is None:
+                msg = f"{name} is missing: expected wherever security_protocol is {protocol}"
+                raise ValueError(msg)
+            if not protocol.startswith("SASL_") and value is not None:
+                msg = f"{name} is set, but security_protocol is {protocol}: expected SASL_SSL or SASL_PLAINTEXT with it"
+                raise ValueError(msg)
+        for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_key_password"):
+            if not protocol.endswith("SSL") and getattr(self, name) is not None:
+                msg = f"{name} is set, but security_protocol is {protocol}: expected SSL or SASL_SSL with it"
+                raise ValueError(msg)
+        for name in ("ssl_keyfile", "ssl_key_password"):
+            if getattr(self, name) is not None and self.ssl_certfile is None:
+                msg = f"ssl_certfile is missing: expected the certificate wherever {name} is set"
+                raise ValueError(msg)
         return self
 
 
@@ -199,7 +253,7 @@ class WebSettings(_Group):
     """Metrics and pages."""
 
     host: str = "127.0.0.1"
-    """Loopback unless told otherwise."""
+    """Loopback unless told otherwise: the pages have no login. Any other address is warned of at every start."""
     port: int = Field(default=6066, ge=0, le=65_535)
     """Where /metrics, /healthz, /readyz and the status page are served; 0 takes a free one."""
     max_series_per_model: int = Field(default=500, ge=10)
@@ -215,8 +269,10 @@ class ResponderSettings(_Group):
     """How often alerts in force are posted again."""
     webhook_url: str | None = None
     """Receives rollback commands as signed JSON."""
-    webhook_secret: SecretStr | None = Field(default=None, min_length=1)
-    """Key of the HMAC-SHA256 signature; required with `webhook_url`."""
+    webhook_secret: Secret | None = None
+    """Key of the HMAC-SHA256 signature; required with `webhook_url`, here or as a file."""
+    webhook_secret_file: SecretFile | None = None
+    """A file that holds the key of the signature."""
     timeout_seconds: float = Field(default=5.0, gt=0)
     """Of a single post."""
     attempts: int = Field(default=5, ge=1)
@@ -253,8 +309,10 @@ class GovernorSettings(_Group):
     """Beyond this the breaker opens: further rollbacks need a person."""
     command_ttl_seconds: float = Field(default=3600.0, gt=0)
     """A command that nobody executed expires after this long, on the wall clock."""
-    signing_key: SecretStr | None = Field(default=None, min_length=1)
+    signing_key: Secret | None = None
     """Key of the HMAC-SHA256 signature of commands; executors refuse unsigned ones where they have it."""
+    signing_key_file: SecretFile | None = None
+    """A file that holds the key of the signature of commands."""
 
 
 class LogSettings(_Group):
@@ -275,6 +333,7 @@ class Settings(BaseSettings):
         env_nested_max_split=1,
         frozen=True,
         extra="forbid",
+        hide_input_in_errors=True,
     )
 
     kafka: KafkaSettings = KafkaSettings()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import time
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
@@ -13,6 +14,7 @@ from aiohttp import web
 from schemas.topics import CONTROL_TOPICS
 from streams import telemetry
 from streams.control.view import ControlView
+from streams.engine.broker_watch import BrokerWatch
 from streams.engine.errors import ConfigurationError
 from streams.engine.follower import Follower
 from streams.engine.processor import Staged
@@ -49,6 +51,18 @@ class TopicsService(mode.Service):
         """Ensure the topics."""
         created = await ensure_topics(self._settings, self._names, stages=self._stages)
         log.info("topics_ready", created=len(created))
+
+
+class BrokerWatchService(mode.Service):
+    """Ends the worker where the broker no longer lets it in."""
+
+    def __init__(self, settings: Settings, names: TopicNames) -> None:
+        super().__init__()
+        self._broker_watch = BrokerWatch(settings, names)
+
+    @mode.Service.task
+    async def _run(self) -> None:
+        await self._broker_watch.run()
 
 
 class ControlService(mode.Service):
@@ -158,6 +172,12 @@ class Site(mode.Service):
             raise ConfigurationError(msg) from error
         self.port = self._web.addresses[0][1]
         log.info("site_ready", address=f"http://{self._settings.host}:{self.port}/")
+        if open_to := sorted({str(bound) for bound, *_ in self._web.addresses if not _is_loopback(bound)}):
+            log.warning(
+                "site_is_open",
+                addresses=open_to,
+                expected="a proxy or a network policy before it: the pages have no login (PLUMBLINE_WEB_HOST)",
+            )
 
     async def on_stop(self) -> None:
         """Close the site."""
@@ -204,6 +224,10 @@ class Site(mode.Service):
 
     async def _status(self, _request: web.Request) -> web.Response:
         return web.Response(text=self._render_status(), content_type="text/html")
+
+
+def _is_loopback(address: str) -> bool:
+    return ipaddress.ip_address(address).is_loopback
 
 
 def _verdict(problems: list[str]) -> web.Response:

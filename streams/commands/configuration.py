@@ -44,6 +44,11 @@ class Setting:
         return f"{PREFIX}{self.group}_{self.name}".upper()
 
     @property
+    def is_secret(self) -> bool:
+        """Whether it must never be shown."""
+        return _type_name(self.field.annotation) == "secret"
+
+    @property
     def default(self) -> object:
         """Its default."""
         value = self.field.get_default(call_default_factory=True, validated_data={})
@@ -53,30 +58,37 @@ class Setting:
 def load_settings() -> Settings:
     """Read and check the settings; `UsageError` names each variable, its value and what was expected."""
     if unknown := sorted(name for name in os.environ if _is_unknown(name)):
-        known = [setting.variable for setting in settings_table()]
-        near = {name: difflib.get_close_matches(name, known, n=1) for name in unknown}
-        lines = [
-            f"{name} is no setting: expected {found[0] if found else 'one that plumbline config shows'}"
-            for name, found in near.items()
-        ]
-        raise UsageError("\n".join(lines))
+        raise UsageError("\n".join(map(_no_setting, unknown)))
     try:
         return Settings()
     except ValidationError as error:
-        lines = [
-            f"{_variable(each['loc'])} = {_hidden(each['loc'], each['input'])}:"
-            f" {each['msg'].removeprefix('Value error, ').replace('Input should be', 'expected')}"
-            for each in error.errors(include_url=False)
-        ]
-        raise UsageError("\n".join(lines)) from error
+        raise UsageError("\n".join(map(_wrong, error.errors(include_url=False)))) from None  # it holds every input
     except SettingsError as error:
-        raise UsageError("\n".join(_unreadable()) or str(error)) from error
+        raise UsageError("\n".join(_unreadable()) or str(error)) from None
 
 
 def _is_unknown(name: str) -> bool:
     """Whether a variable looks like a setting of ours and is none."""
     group, _, _ = name.removeprefix(PREFIX).partition("_")
     return name.startswith(PREFIX) and group.lower() not in Settings.model_fields
+
+
+def _no_setting(variable: str) -> str:
+    near = difflib.get_close_matches(variable, [setting.variable for setting in settings_table()], n=1)
+    return f"{variable} is no setting: expected {near[0] if near else 'one that plumbline config shows'}"
+
+
+def _wrong(error: Any) -> str:
+    """Say what is wrong with one setting, or with several of a group together."""
+    location, message = error["loc"], error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        return _no_setting(_variable(location))  # without its value: it may be a secret whose name is mistyped
+    if len(location) < 2 and error["type"] == "value_error":
+        name, _, rest = message.partition(" ")  # what holds between settings begins with the name of one
+        return f"{_variable((*location, name))} {rest}"
+    return (
+        f"{_variable(location)} = {_hidden(location, error['input'])}: {message.replace('Input should be', 'expected')}"
+    )
 
 
 def _unreadable() -> Iterator[str]:
@@ -97,11 +109,14 @@ def _variable(location: tuple[int | str, ...]) -> str:
 
 
 def _hidden(location: tuple[int | str, ...], value: object) -> str:
-    """A value as it may be shown: a secret, or a group that holds one, not at all."""
-    is_group = isinstance(value, BaseModel) or (isinstance(value, dict) and len(location) == 1)
-    if is_group or any(word in str(location[-1]) for word in ("secret", "password", "key")):
+    """A value as it may be shown: only that of a setting that is known not to be a secret."""
+    known = {(each.group, each.name): each for each in settings_table()}
+    setting = known.get((str(location[0]), str(location[1]))) if len(location) > 1 else None
+    if setting is None or setting.is_secret or isinstance(value, BaseModel):
         return "(not shown)"
-    return repr(shown(value) if isinstance(value, str) and "://" in value else value)
+    if isinstance(value, str) and ("://" in value or "@" in value):
+        value = shown(value).rpartition("@")[2]
+    return repr(value)
 
 
 def settings_table() -> Iterator[Setting]:
@@ -199,7 +214,7 @@ _BOUNDS: Final = (
 
 def _type_name(annotation: Any) -> str:
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin in {types.UnionType, typing.Union}:
+    if origin in {types.UnionType, typing.Union, typing.Annotated}:
         return _type_name(next(each for each in arguments if each is not types.NoneType))
     if origin is typing.Literal:
         return " or ".join(f"`{each}`" for each in arguments)

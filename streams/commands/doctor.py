@@ -15,7 +15,12 @@ from schemas.base import from_milliseconds
 from streams.commands import broker
 from streams.commands.console import Column, CommandError, UsageError, show, utc_now
 from streams.engine.clients import drop_producer, start_transactional_producer, wait_for_broker
-from streams.engine.errors import BrokerUnavailableError, EngineError, GuaranteeUnsupportedError
+from streams.engine.errors import (
+    BrokerRefusedError,
+    BrokerUnavailableError,
+    EngineError,
+    GuaranteeUnsupportedError,
+)
 from streams.engine.processor import Record
 from streams.engine.topics import TopicDescription, describe_topics
 from streams.responders.alertmanager import probe
@@ -44,20 +49,23 @@ _COLUMNS: Final[Mapping[str, Column[Check]]] = {
 
 
 async def doctor(settings: Settings, *, as_json: bool, now: Callable[[], datetime] = utc_now) -> None:
-    """Run every check; `CommandError` where one is not ok, `BrokerUnavailableError` where no broker answers."""
+    """Run every check; `CommandError` where one is not ok, another error where no broker answers or lets us in."""
     checks = [Check(name="settings", ok=True, found="every setting is valid"), disk(Path(tempfile.gettempdir()))]
     here = settings.kafka.bootstrap_servers
-    unavailable: BrokerUnavailableError | None = None
+    without_broker: EngineError | None = None
     try:
         checks += await _broker_checks(settings, now)
     except BrokerUnavailableError as error:
-        unavailable = error
+        without_broker = error
         do = "start a broker there (`make kafka`), or set PLUMBLINE_KAFKA_BOOTSTRAP_SERVERS to one that runs"
         checks.append(Check(name="broker", ok=False, found=f"no answer at {here}", do=do))
+    except BrokerRefusedError as error:
+        without_broker = error
+        checks.append(Check(name="broker", ok=False, found="it refuses us", do=str(error)))
     checks += await _responder_checks(settings)
     _show(checks, as_json=as_json)
-    if unavailable is not None:
-        raise unavailable
+    if without_broker is not None:
+        raise without_broker
     failed = dict.fromkeys(check.name for check in checks if not check.ok)
     if failed:
         msg = f"not ok: {', '.join(failed)}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
 import time
 from typing import Any, Final
 
@@ -12,11 +11,18 @@ import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from aiokafka.errors import KafkaError, UnknownError, UnsupportedVersionError
-from aiokafka.helpers import create_ssl_context
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    NodeNotReadyError,
+    RequestTimedOutError,
+    UnknownError,
+    UnsupportedVersionError,
+)
 
 from schemas.topics import MIB
-from streams.engine.errors import BrokerUnavailableError, ConfigurationError, GuaranteeUnsupportedError
+from streams.engine.errors import BrokerUnavailableError, GuaranteeUnsupportedError
+from streams.engine.handshake import check_refusal, credentials, greet
 from streams.settings import KafkaSettings, ProcessingGuarantee, Settings
 
 log = structlog.get_logger(__name__)
@@ -26,34 +32,14 @@ MAX_REQUEST_BYTES: Final = 17 * MIB
 _PRODUCER_BATCH_BYTES: Final = 256 * 1024
 _RETRY_SECONDS: Final = 0.2
 _STOP_SECONDS: Final = 1.0
+_ASK_SECONDS: Final = 10.0
+_UNREACHED: Final = (KafkaConnectionError, NodeNotReadyError, RequestTimedOutError, TimeoutError)
+"""What aiokafka raises for a broker that is away, and for one that refuses us."""
 
 
 def connection(settings: KafkaSettings) -> dict[str, Any]:
     """Keyword arguments that every client takes: addresses, TLS and SASL."""
-    arguments: dict[str, Any] = {
-        "bootstrap_servers": settings.bootstrap_servers,
-        "security_protocol": settings.security_protocol,
-    }
-    if settings.security_protocol in {"SSL", "SASL_SSL"}:
-        arguments["ssl_context"] = _ssl_context(settings)
-    if settings.sasl_mechanism is not None:
-        arguments["sasl_mechanism"] = settings.sasl_mechanism
-        arguments["sasl_plain_username"] = settings.sasl_username
-        password = settings.sasl_password
-        arguments["sasl_plain_password"] = None if password is None else password.get_secret_value()
-    return arguments
-
-
-def _ssl_context(settings: KafkaSettings) -> ssl.SSLContext:
-    files = {name: getattr(settings, f"ssl_{name}") for name in ("cafile", "certfile", "keyfile")}
-    given = {name: str(path) for name, path in files.items() if path is not None}
-    try:
-        context: ssl.SSLContext = create_ssl_context(**given)
-    except OSError as error:
-        named = ", ".join(f"kafka.ssl_{name} = {path!r}" for name, path in given.items())
-        msg = f"{named}: {error}: expected PEM files, and a key that belongs to its certificate"
-        raise ConfigurationError(msg) from error
-    return context
+    return {"bootstrap_servers": settings.bootstrap_servers, **credentials(settings)}
 
 
 def isolation_level(settings: Settings) -> str:
@@ -63,7 +49,15 @@ def isolation_level(settings: Settings) -> str:
 
 
 async def open_admin(settings: Settings) -> AIOKafkaAdminClient:
-    """Connect an admin client, and so wait for the broker, as long as `kafka.connect_timeout_seconds` allows."""
+    """Connect an admin client, and so wait for the broker, as long as `kafka.connect_timeout_seconds` allows.
+
+    Raises
+    ------
+    BrokerRefusedError
+        At once where a broker refuses us: waiting would not change its mind.
+    BrokerUnavailableError
+        Where no broker answered in time.
+    """
     connection(settings.kafka)  # certificates that cannot be used are no reason to wait
     deadline = time.monotonic() + settings.kafka.connect_timeout_seconds
     last: BaseException | None = None
@@ -71,19 +65,31 @@ async def open_admin(settings: Settings) -> AIOKafkaAdminClient:
     while (left := deadline - time.monotonic()) > 0:
         try:
             async with asyncio.timeout(left):
-                await _somebody_listens(settings.kafka)
+                await greet(settings.kafka)
                 return await _started_admin(settings)
         except (KafkaError, OSError, TimeoutError) as error:
-            last = error
+            if last is None or not isinstance(error, TimeoutError):  # the last try is cut short, and says nothing
+                last = error
         if not said:
             log.warning("waiting_for_broker", bootstrap_servers=settings.kafka.bootstrap_servers)
             said = True
         await asyncio.sleep(min(_RETRY_SECONDS, left))
     msg = (
         f"no broker answered at kafka.bootstrap_servers = {settings.kafka.bootstrap_servers!r} within"
-        f" {settings.kafka.connect_timeout_seconds:g} s (PLUMBLINE_KAFKA_BOOTSTRAP_SERVERS sets it): {last}"
+        f" {settings.kafka.connect_timeout_seconds:g} s (PLUMBLINE_KAFKA_BOOTSTRAP_SERVERS sets it):"
+        f" {_why_silent(last, settings.kafka)}"
     )
     raise BrokerUnavailableError(msg) from last
+
+
+def _why_silent(last: BaseException | None, settings: KafkaSettings) -> str:
+    if isinstance(last, OSError) and not isinstance(last, ConnectionResetError | TimeoutError):
+        return str(last)
+    # Somebody took the connection. A broker that restarts looks like one that expects something else.
+    return (
+        f"{str(last) or 'no answer in time'}; does PLUMBLINE_KAFKA_SECURITY_PROTOCOL = {settings.security_protocol!r}"
+        " fit that port?"
+    )
 
 
 async def _started_admin(settings: Settings) -> AIOKafkaAdminClient:
@@ -96,24 +102,8 @@ async def _started_admin(settings: Settings) -> AIOKafkaAdminClient:
     return admin
 
 
-async def _somebody_listens(settings: KafkaSettings) -> None:
-    """Return if any bootstrap server takes a connection: a client logs an error for every try, this does not."""
-    last: OSError | None = None
-    for address in settings.bootstrap_servers.split(","):
-        host, _, port = address.strip().rpartition(":")
-        try:
-            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
-        except OSError as error:
-            last = error
-        else:
-            writer.close()
-            return
-    if last is not None:
-        raise last
-
-
 async def wait_for_broker(settings: Settings) -> None:
-    """Return once a broker answers; raise `BrokerUnavailableError` where none does in time."""
+    """Return once a broker answers; raises as `open_admin` does."""
     admin = await open_admin(settings)
     await admin.close()
 
@@ -162,6 +152,15 @@ def make_reader(
     )
 
 
+async def start_reader(reader: AIOKafkaConsumer, settings: Settings) -> None:
+    """Start a consumer; `BrokerRefusedError` where a broker refuses us, else what aiokafka raises."""
+    try:
+        await reader.start()
+    except _UNREACHED:
+        await check_refusal(settings.kafka, timeout_seconds=_ASK_SECONDS)
+        raise
+
+
 async def start_producer(settings: Settings, *, client: str = "producer") -> AIOKafkaProducer:
     """Start an idempotent producer; on a broker that has no producer ids a plain one, acknowledged by all."""
     try:
@@ -199,6 +198,10 @@ async def _started(settings: Settings, client: str, **options: Any) -> AIOKafkaP
     )
     try:
         await producer.start()
+    except _UNREACHED:
+        await drop_producer(producer)
+        await check_refusal(settings.kafka, timeout_seconds=_ASK_SECONDS)
+        raise
     except BaseException:
         await drop_producer(producer)
         raise
@@ -213,4 +216,13 @@ async def drop_producer(producer: AIOKafkaProducer) -> None:
         stopping.cancel()
         await producer.client.close()
     with contextlib.suppress(KafkaError, asyncio.CancelledError, AssertionError):
+        await stopping
+
+
+async def drop_reader(reader: AIOKafkaConsumer) -> None:
+    """End a consumer in bounded time: over TLS `stop` waits for the broker's goodbye, half a minute of a dead one."""
+    stopping = asyncio.ensure_future(reader.stop())
+    await asyncio.wait({stopping}, timeout=_STOP_SECONDS)
+    stopping.cancel()
+    with contextlib.suppress(KafkaError, asyncio.CancelledError):
         await stopping

@@ -14,7 +14,7 @@ from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from streams.engine.clients import make_reader
+from streams.engine.clients import make_reader, start_reader
 from streams.settings import ProcessingGuarantee, Settings
 
 _LOOKUP_SECONDS: Final = 10.0
@@ -52,7 +52,7 @@ async def bounds(settings: Settings, partitions: Sequence[TopicPartition]) -> di
     """Return first and end offset of some partitions, through a client of its own."""
     consumer = make_reader(settings, client="bounds")
     try:
-        await consumer.start()
+        await start_reader(consumer, settings)
         ends = await end_offsets(consumer, partitions, settings)
         begins = await consumer.beginning_offsets(partitions)
         return {each: (begins[each], ends[each]) for each in partitions}

@@ -17,6 +17,12 @@ class BrokerUnavailableError(EngineError):
     exit_code = 3
 
 
+class BrokerRefusedError(EngineError):
+    """A broker and this client do not trust each other: credentials, certificates, or the protocol itself."""
+
+    exit_code = 4
+
+
 class ConfigurationError(EngineError):
     """Something that a person has to change before a start makes sense."""
 

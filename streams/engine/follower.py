@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from schemas import topics as table
-from streams.engine.clients import make_reader
+from streams.engine.clients import make_reader, start_reader
 from streams.engine.ends import end_offsets
 from streams.engine.errors import FetchError
 from streams.engine.processor import Record
@@ -68,7 +68,7 @@ class Follower:
         """Capture the ends and begin to read; returns before anything is read."""
         consumer = make_reader(self._settings, max_record_bytes=_MAX_BYTES, client="follower")
         try:
-            await consumer.start()
+            await start_reader(consumer, self._settings)
             await self._assign(consumer)
         except BaseException:
             await consumer.stop()

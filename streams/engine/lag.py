@@ -17,7 +17,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from schemas.topics import TOPICS
-from streams.engine.clients import make_reader, open_admin
+from streams.engine.clients import make_reader, open_admin, start_reader
 from streams.engine.ends import end_offsets
 from streams.engine.errors import EngineError, FetchError
 from streams.engine.topics import TopicNames
@@ -65,7 +65,7 @@ class LagReader:
         """Connect."""
         self._admin = await open_admin(self._settings)
         self._reader = make_reader(self._settings, client="lag", sees_open_transactions=True)
-        await self._reader.start()
+        await start_reader(self._reader, self._settings)
 
     async def stop(self) -> None:
         """Disconnect."""

@@ -10,7 +10,7 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from streams.engine.changelog import COMMIT_KEY, CommitRecord, decode_commit, parse_state_key, unpack
-from streams.engine.clients import make_reader
+from streams.engine.clients import make_reader, start_reader
 from streams.engine.clock import Clock
 from streams.engine.ends import end_offsets
 from streams.engine.topics import CHANGELOG_MAX_BYTES
@@ -53,7 +53,7 @@ async def restore_state(
     It gives way to the others every 50 ms; `on_progress` takes the share that is done, and is called every time.
     """
     consumer = make_reader(settings, max_record_bytes=CHANGELOG_MAX_BYTES, client="restore")
-    await consumer.start()
+    await start_reader(consumer, settings)
     try:
         changelog = TopicPartition(topic, partition)
         end = (await end_offsets(consumer, [changelog], settings))[changelog]

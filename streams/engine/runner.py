@@ -11,6 +11,7 @@ from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams import telemetry
+from streams.engine.clients import start_reader
 from streams.engine.clock import Clock
 from streams.engine.commit import make_committer
 from streams.engine.errors import FetchError, PositionError, TopicLayoutError
@@ -110,7 +111,7 @@ class StageRunner:
         """Join the group; returns before partitions are assigned."""
         feed = self._feed = GroupFeed(self.stage, self._settings, self._names)
         try:
-            await feed.consumer.start()
+            await start_reader(feed.consumer, self._settings)
         except BaseException:
             await feed.consumer.stop()
             raise

@@ -103,13 +103,16 @@ def test_a_wrong_setting_names_variable_value_and_expectation(monkeypatch: pytes
     monkeypatch.setenv("PLUMBLINE_RESPONDERS_WEBHOOK_URL", "https://user:secret@ci.example/hook")
     errors = run("config", code=2).stderr
     assert "plumbline: PLUMBLINE_WEB_PORT = 'http': expected a valid integer" in errors
-    assert "webhook_secret is missing" in errors
+    assert "plumbline: PLUMBLINE_RESPONDERS_WEBHOOK_SECRET is missing: expected a key" in errors
     assert "user:secret" not in errors
 
 
 def test_config_shows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLUMBLINE_RESPONDERS_WEBHOOK_URL", "https://user:sesame@ci.example/hook?token=sesame")
     monkeypatch.setenv("PLUMBLINE_RESPONDERS_WEBHOOK_SECRET", "sesame")
+    monkeypatch.setenv("PLUMBLINE_KAFKA_SECURITY_PROTOCOL", "SASL_SSL")
+    monkeypatch.setenv("PLUMBLINE_KAFKA_SASL_MECHANISM", "SCRAM-SHA-512")
+    monkeypatch.setenv("PLUMBLINE_KAFKA_SASL_USERNAME", "ada")
     monkeypatch.setenv("PLUMBLINE_KAFKA_SASL_PASSWORD", "sesame")
     rows = {row["setting"]: row for row in map(json.loads, run("config", "--json").stdout.splitlines())}
     assert "sesame" not in json.dumps(rows)

@@ -26,10 +26,10 @@ from streams.commands.console import UsageError
         ),
         ("PLUMBLINE_RESPONDERS_WEBHOOK_URL", "", "PLUMBLINE_RESPONDERS_WEBHOOK_URL = '': expected http://host:port"),
         ("PLUMBLINE_TOPICS_PREFIX", "a b", "PLUMBLINE_TOPICS_PREFIX = 'a b': expected letters, digits"),
-        ("PLUMBLINE_KAFKA_BOOTSTRAP_SERVERS", "kafka", "'kafka' is no address: expected host:port"),
-        ("PLUMBLINE_KAFKA_BOOTSTRAP_SERVERS", "a:1,b:99999", "'b:99999' is no address: expected host:port"),
-        ("PLUMBLINE_KAFKA_SSL_CAFILE", "/none.pem", "no such file: expected the path of a PEM file"),
-        ("PLUMBLINE_KAFKA_SECURITY_PROTOCOL", "SASL_SSL", "sasl_mechanism is missing: expected one with"),
+        ("PLUMBLINE_KAFKA_BOOTSTRAP_SERVERS", "kafka", "= 'kafka': expected host:port"),
+        ("PLUMBLINE_KAFKA_BOOTSTRAP_SERVERS", "a:1,b:99999", "= 'a:1,b:99999': expected host:port"),
+        ("PLUMBLINE_KAFKA_SSL_CAFILE", "/none.pem", "is set, but security_protocol is PLAINTEXT"),
+        ("PLUMBLINE_KAFKA_SECURITY_PROTOCOL", "SASL_SSL", "SASL_MECHANISM is missing: expected wherever"),
     ],
 )
 def test_what_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str) -> None:
