@@ -122,7 +122,7 @@ class ChunkReader:
             payload = self._format(record)
             parsed = payload.event
             if payload.type == WATERMARK_TYPE:
-                sorted_.marks.append(self._mark(parsed, order))
+                sorted_.marks.append(self._mark(record, parsed, order))
                 return None
             expect_type(payload, self._type)
             return slow(i, parsed)
@@ -132,7 +132,7 @@ class ChunkReader:
             sorted_.reject(record, error, None if too_many else self.models.attributed(environment, model_name))
             return None
 
-    def _mark(self, parsed: dict[str, Any], order: int) -> Mark:
+    def _mark(self, record: Record, parsed: dict[str, Any], order: int) -> Mark:
         require(parsed, ("model_name", "not_before"))
         environment = text_of(parsed, "environment", DEFAULT_ENVIRONMENT)
         not_before = time_of(parsed, "not_before")
@@ -140,6 +140,8 @@ class ChunkReader:
         (at,) = timestamps_ms([not_before]).tolist()
         if at == UNKNOWN_MS:
             raise wrong("not_before", parsed["not_before"], "seconds since 1970, or RFC 3339", Reason.BAD_TIMESTAMP)
+        if record.timestamp > 0 and at > record.timestamp + self._skew_ms:  # every event after it would be late
+            raise self._ahead("not_before", parsed["not_before"], at - record.timestamp)
         return Mark(names.key, order, at)
 
     def admitted(
@@ -185,9 +187,11 @@ class ChunkReader:
             value = value.isoformat()
         if time_ms == UNKNOWN_MS:
             return wrong(field_name, value, "seconds since 1970 (not milliseconds), or RFC 3339", Reason.BAD_TIMESTAMP)
-        ahead = (time_ms - record.timestamp) / 1000
-        expected = f"at most {self.settings.max_future_skew_seconds:g} s ahead of the append time, not {ahead:.0f} s"
-        return wrong(field_name, value, expected, Reason.FUTURE_TIMESTAMP)
+        return self._ahead(field_name, value, time_ms - record.timestamp)
+
+    def _ahead(self, field_name: str, value: Any, by_ms: int) -> RejectedError:
+        most = f"at most {self.settings.max_future_skew_seconds:g} s ahead of the append time"
+        return wrong(field_name, value, f"{most}, not {by_ms / 1000:.0f} s", Reason.FUTURE_TIMESTAMP)
 
 
 def require(parsed: dict[str, Any], names: Iterable[str]) -> None:
