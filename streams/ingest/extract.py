@@ -141,10 +141,12 @@ class Extraction:
         return np.where(inside, score_bins(np.where(inside, x, 0.0)), np.uint8(SCORE_MISSING))
 
     def _score(self, score: object, predicted: float) -> float | None:
-        """Score of the positive class (binary) or of the predicted one (multiclass)."""
+        """Score of the positive class (binary) or of the predicted one (multiclass); a regression has no classes."""
         if not isinstance(score, dict):
             return score  # type: ignore[return-value]
         plan = self.plan
+        if plan.spec.task is TaskKind.REGRESSION:
+            return None
         if plan.spec.task is TaskKind.BINARY:
             wanted: Sequence[str] = sorted(plan.positive_values)
         else:
