@@ -11,6 +11,8 @@ class SourceState(msgspec.Struct):
     """A source partition, as this model knows it."""
 
     seq: int = 0
+    parcel: int = 0
+    """The last parcel of that commit which was merged."""
     predictions_ms: int | None = None
     labels_ms: int | None = None
     idle_since_ms: int | None = None

@@ -19,7 +19,7 @@ from streams.profiler.model import ModelState, Tally, forgettable_labels, forget
 from streams.profiler.recording import Overlay, numbered, record
 from streams.profiler.restoring import Restored
 from streams.profiler.samples import Sampler, chosen
-from streams.profiler.saying import counts, delta, heartbeat_output
+from streams.profiler.saying import counts, deltas, heartbeat_output
 from streams.profiler.staging import ModelChange, open_changes, stage_model
 from streams.profiler.watermarks import Clock, Horizons
 from streams.settings import Settings
@@ -100,7 +100,11 @@ class ProfilerProcessor:
             changes=changes,
             unattributed=self._unattributed if nobody is None else self._unattributed.plus(nobody.dead()),
         )
-        outputs = [delta(change, context, inferred=self._control.spec(change.state.key).inferred) for change in changes]
+        outputs = [
+            output
+            for change in changes
+            for output in deltas(change, context, inferred=self._control.spec(change.state.key).inferred)
+        ]
         if heartbeat:
             n_partitions = self._settings.topics.events_partitions
             said = self._said(overlay)
