@@ -114,8 +114,8 @@ def _remember_moves(model: ModelEvaluator, closing: Closing, watched: Watched) -
     if closing.outcomes:
         return
     for name, reading in watched.readings.items():
-        _, segment, feature = name.split("|", 2)
-        if feature and segment == ALL_SEGMENT and reading.summary and reading.value is not None:
+        whole, feature = f"|{ALL_SEGMENT}|", name.partition(f"|{ALL_SEGMENT}|")[2]
+        if feature and name.find("|") == name.find(whole) and reading.summary and reading.value is not None:
             usual = model.state.usual.get(feature, reading.value)
             model.state.moved[feature] = max(0.0, reading.value - usual)
             model.state.usual[feature] = usual + USUAL_WEIGHT * (reading.value - usual)

@@ -12,7 +12,7 @@ from schemas.identifiers import digest
 from schemas.metrics import WindowMetrics
 from schemas.models import ModelSpec
 from schemas.monitors import Monitor
-from schemas.profiles import Heartbeat, ProfileDelta
+from schemas.profiles import DeltaPart, Heartbeat, ProfileDelta
 from streams.control.blocks import Block, unpack_blocks
 from streams.control.plan import Plan
 from streams.control.view import ControlView
@@ -140,13 +140,25 @@ class ModelEvaluator:
                     f"plan {part.plan_id} of source {delta.source_partition} is unknown: its counts are left out"
                 )
                 continue
-            for block in unpack_blocks(part.columns):
-                self._add(CellKey(block.cell_ms, block.model_version, part.plan_id), block, plan)
+            self._merge_blocks(part, plan, delta.source_partition)
         for item in delta.outcomes:
             self.state.outcomes.setdefault(f"{item.model_version}@{item.cell_ms}", []).append(item.errors)
         if delta.samples:
             self._sample(delta)
         return True
+
+    def _merge_blocks(self, part: DeltaPart, plan: Plan, source: int) -> None:
+        left_out: dict[CellKey, None] = {}
+        for block in unpack_blocks(part.columns):
+            key = CellKey(block.cell_ms, block.model_version, part.plan_id)
+            if self.cells.would_fall_below_zero(key, block, plan):
+                left_out[key] = None  # settled and forgotten while this source was idle, or a delta was lost
+            else:
+                self._add(key, block, plan)
+        for key in left_out:
+            self._note(
+                f"cell {key.text} does not hold what source {source} takes back: what that says of it is left out"
+            )
 
     def _add(self, key: CellKey, block: Block, plan: Plan) -> None:
         self.cells.add(key, block, plan)

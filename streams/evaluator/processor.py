@@ -26,6 +26,7 @@ from streams.evaluator.cells import CellKey, CellStore
 from streams.evaluator.closing import close_cell
 from streams.evaluator.deployments import evidence_matures_with, observe_cell
 from streams.evaluator.first_reference import propose_reference
+from streams.evaluator.intake import ProfileError, check_profile
 from streams.evaluator.model import Derived, ModelEvaluator
 from streams.evaluator.resources import take_resources
 from streams.evaluator.restating import drop_settled, restate
@@ -77,7 +78,7 @@ class EvaluatorProcessor:
             else:
                 self._committed(name).state = value
         elif key.startswith(_CELL):
-            name, _, cell = key.removeprefix(_CELL).rpartition("#")
+            name, _, cell = key.removeprefix(_CELL).partition("#")  # a model's name has none; a version may
             self._committed(name).cells.restore(CellKey.parse(cell), value)
 
     def restored(self) -> None:
@@ -124,8 +125,10 @@ class EvaluatorProcessor:
             if topic == topics.RESOURCES.name:
                 batch.take_resources(ResourceEvent.model_validate_json(record.value or b""))
             else:
-                batch.take_profile(self._decoder.decode(record.value or b""))
-        except (ValidationError, msgspec.DecodeError) as error:
+                said = self._decoder.decode(record.value or b"")
+                check_profile(said, self._derived.control.plan_by_id)
+                batch.take_profile(said)
+        except (ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError, ProfileError) as error:
             return DeadLetter(record=record, reason="schema", message=f"{topic}: {error}")
         return None
 

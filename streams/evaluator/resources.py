@@ -33,7 +33,7 @@ def take_resources(model: ModelEvaluator, event: ResourceEvent) -> None:
     for name in _FIELDS:
         value = getattr(event, name)
         if value is not None:
-            cell.sums[name] = cell.sums.get(name, 0.0) + float(value)
+            cell.sums[name] = cell.sums.get(name, 0.0) + value
             cell.sums[f"n:{name}"] = cell.sums.get(f"n:{name}", 0.0) + 1
     model.state.resources[event.model_version] = cell
 
