@@ -1,4 +1,4 @@
-"""Which control events are refused though each field of theirs is right: no plan could be made, or none be judged by."""
+"""Control events that are refused though every field of theirs is right: no plan could be made with them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,14 @@ def check_plan(plan: Plan) -> None:
         if not isinstance(name, str) or not name or _UNDECODABLE.search(name):
             msg = f"a field is called {name!r}: expected a name without quotes, backslashes and control characters"
             raise ControlError(msg)
-    names = [plan.feature_names, plan.segment_names, plan.classes, *plan.group_values.values()]
+    names = [
+        plan.feature_names,
+        plan.spec.segments,
+        plan.spec.groups,
+        plan.segment_names,
+        plan.classes,
+        *plan.group_values.values(),
+    ]
     if any(len(set(each)) != len(each) for each in names):
         msg = "features, segments, classes or values of a group: expected each name once"
         raise ControlError(msg)

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
-import structlog
-
 from schemas import topics
 from schemas.base import Event, milliseconds
 from schemas.deployments import DeploymentEvent, ValidationEvent
@@ -19,8 +17,6 @@ from schemas.references import Reference
 from streams.control.contradictions import CONTRADICTIONS, ControlError, check_plan, check_reference
 from streams.control.plan import Plan, make_plan
 from streams.engine.processor import Record
-
-log = structlog.get_logger(__name__)
 
 ANY_MODEL = "*"
 _MESSAGE_CHARS = 500
@@ -65,7 +61,6 @@ class ControlView:
         except ValueError as error:  # pydantic's ValidationError is one
             self.n_rejected += 1
             self.rejected = [*self.rejected[-99:], f"{topic}, offset {record.offset}: {str(error)[:_MESSAGE_CHARS]}"]
-            log.warning("control_event_refused", topic=topic, offset=record.offset, error=str(error)[:_MESSAGE_CHARS])
 
     def apply(self, topic: str, value: bytes) -> None:
         """Fold one event, if every plan that follows from it can be made: what is in force must not stop a worker.
@@ -80,9 +75,9 @@ class ControlView:
         key, history, event = self._place(topic, value)
         if history is None:
             return
-        if not _NAME.match(split_model_key(key)[0]):
+        if not _NAME.match(event.environment):
             self._prune()
-            msg = f"environment = {split_model_key(key)[0][:60]!r}: expected letters, digits, '.', '_' and '-'"
+            msg = f"environment = {event.environment[:60]!r}: expected letters, digits, '.', '_' and '-'"
             raise ControlError(msg)
         history.append(event)
         try:
