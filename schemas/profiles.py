@@ -77,7 +77,7 @@ class ProfileDelta(msgspec.Struct, frozen=True, kw_only=True, tag="delta", tag_f
     seq: int
     """The commit's number; a delta whose (model, source partition, seq, parcel) was merged already is skipped."""
     parcel: int = 0
-    """Counts that do not fit into a record come in several deltas of one seq, numbered from 0; all else is in the last."""
+    """Counts too large for a record come in several deltas of one seq, numbered from 0; the last has all else."""
     watermarks: Watermarks
     parts: list[DeltaPart] = []
     offsets: dict[str, tuple[int, int]] = {}

@@ -96,7 +96,8 @@ def _columns(columns: BlockColumns, plan: Plan) -> None:
             raise ProfileError(msg)
     starts = np.frombuffer(columns.block_start, dtype="<u4").astype(np.int64)
     if starts[0] != 0 or starts[-1] != len(columns.slots) // 4 or (np.diff(starts) < 0).any():
-        msg = f"block_start goes from {starts[0]} to {starts[-1]}: expected it to rise from 0 to {len(columns.slots) // 4}"
+        n_entries = len(columns.slots) // 4
+        msg = f"block_start goes from {starts[0]} to {starts[-1]}: expected it to rise from 0 to {n_entries}"
         raise ProfileError(msg)
     _below("slots", columns.slots, "<u4", plan.layout.width)
     _below("block_version", columns.block_version, "<u2", len(columns.versions))
@@ -108,7 +109,8 @@ def _columns(columns: BlockColumns, plan: Plan) -> None:
         raise ProfileError(msg)
     unknown = set(columns.segments) - set(plan.segment_names)
     if unknown:
-        msg = f"segment {min(unknown)[:60]!r} is not in plan {plan.plan_id}: expected one of its {len(plan.segment_names)}"
+        n_known = len(plan.segment_names)
+        msg = f"segment {min(unknown)[:60]!r} is not in plan {plan.plan_id}: expected one of its {n_known}"
         raise ProfileError(msg)
 
 
