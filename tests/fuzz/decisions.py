@@ -36,7 +36,7 @@ Value = tuple[str, bytes]
 """Topic and value."""
 
 
-def _mutated(seed: int, values: Sequence[Value], n: int) -> Iterable[Raw]:
+def mutated(seed: int, values: Sequence[Value], n: int) -> Iterable[Raw]:
     """Mutations of some values, `n` in all; a quarter stay as they are."""
     strangers = [value for _, value in values]
     mutate = Mutator(seed, max_record_bytes=20_000, strangers=strangers, intact_ratio=0.25)
@@ -121,7 +121,7 @@ def _fuzz_control(seed: int, n: int) -> int:
     view = valid.control()
     profiler = Harness(lambda: ProfilerProcessor(partition=0, settings=_one_source(), control=view))
     evaluator = Harness(lambda: EvaluatorProcessor(partition=0, settings=_one_source(), control=view))
-    for number, raw in enumerate(_mutated(seed, control_values(), n)):
+    for number, raw in enumerate(mutated(seed, control_values(), n)):
         n_before = view.n_rejected
         view.apply_record(raw.topic, _record(raw, number))
         assert view.n_rejected == n_before or view.rejected[-1]
@@ -141,11 +141,11 @@ def _one_source() -> Settings:
     return Settings(topics=TopicSettings(events_partitions=1))
 
 
-def profile_values(seed: int) -> list[Value]:
+def profile_values(seed: int, n_records: int = 30_000) -> list[Value]:
     """Deltas and heartbeats as the profiler makes them, and resource events."""
     view = valid.control()
     task = Harness(lambda: ProfilerProcessor(partition=0, settings=_one_source(), control=view))
-    records = [_record(raw, i) for i, raw in enumerate(valid.records(seed, 30_000))]
+    records = [_record(raw, i) for i, raw in enumerate(valid.records(seed, n_records))]
     for start in range(0, len(records), 1_000):
         task.add(sorted(records[start : start + 1_000], key=lambda record: record.topic))
         task.commit(heartbeat=True)
@@ -257,7 +257,7 @@ def _fuzz(
 ) -> dict[str, int]:
     task = Harness(make)
     n_dead, batch = 0, list[ListRecord]()
-    for number, raw in enumerate(_mutated(seed, values, n), start=1):
+    for number, raw in enumerate(mutated(seed, values, n), start=1):
         if not leave_out(raw):
             batch.append(_record(raw, number))
         if len(batch) < _BATCH and number < n:

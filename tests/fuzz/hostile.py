@@ -8,15 +8,18 @@ from typing import Final
 Headers = tuple[tuple[str, bytes | None], ...]
 
 LITERALS: Final = (
-    b"null", b"true", b"false", b"0", b"-0", b"-0.0", b"-1", b"1e308", b"-1e308", b"1e400", b"-1e400", b"1e-400", b"0.1",
-    b"NaN", b"Infinity", b"-Infinity", b"nan", b"1_000", b"0x10", b"01", b"+1", b".5", b"5.", b"1e", b"--1",
+    b"null", b"true", b"false", b"0", b"-0", b"-0.0", b"-1", b"1e308", b"-1e308", b"1e400", b"-1e400", b"1e-400",
+    b"0.1", b"NaN", b"Infinity", b"-Infinity", b"nan", b"1_000", b"0x10", b"01", b"+1", b".5", b"5.", b"1e", b"--1",
     b"9223372036854775807", b"9223372036854775808", b"-9223372036854775809", b"1" + b"0" * 400, b"1" * 5000,
     b"1700000000", b"1700000000000", b"253402300800", b"253402300799.9999", b"-62135596800",
     b'""', b'" "', b'"late"', b'"production"', b'"a/b"', b'"../../etc"', b'"__other__"', b'"__all__"', b'"*"',
-    b'"2024-01-01T00:00:00Z"', b'"2024-01-01T00:00:00"', b'"0001-01-01T00:00:00+23:59"', b'"9999-12-31T23:59:59-23:59"',
-    b'"2024-02-30T00:00:00Z"', b'"\\ud800"', b'"\\udc80\\ud800"', b'"\\ud83d\\ude00"', b'"\\u0000"', b'"\x00"', b'"\x1b[31m"',
+    b'"2024-01-01T00:00:00Z"', b'"2024-01-01T00:00:00"', b'"0001-01-01T00:00:00+23:59"',
+    b'"9999-12-31T23:59:59-23:59"',
+    b'"2024-02-30T00:00:00Z"', b'"\\ud800"', b'"\\udc80\\ud800"', b'"\\ud83d\\ude00"', b'"\\u0000"', b'"\x00"',
+    b'"\x1b[31m"',
     b'"\xff\xfe"', b'"\xed\xa0\x80"', b'"\xc0\x80"', "\"\u202e\u0301\ufeff\"".encode(), b'"' + b"x" * 300 + b'"',
-    b'"' + b"y" * 3_000 + b'"', b'"' + "\U0001f600".encode() * 200 + b'"', b"[]", b"{}", b"[[]]", b"[1,2,3]", b'{"a":1}',
+    b'"' + b"y" * 3_000 + b'"', b'"' + "\U0001f600".encode() * 200 + b'"', b"[]", b"{}", b"[[]]", b"[1,2,3]",
+    b'{"a":1}',
     b'{"a":{"b":{"c":[]}}}', b"[" * 60 + b"]" * 60, b"[" * 1_500 + b"]" * 1_500, b'{"a":' * 1_200 + b"1" + b"}" * 1_200,
     b'{"late":0.5,"on":0.5}', b'{"late":"x"}', b'{"late":1e400}', b'"undefined"', b"undefined", b"'single'", b"",
 )  # fmt: skip
@@ -40,9 +43,12 @@ _TYPES: Final = (
 )  # fmt: skip
 _NAMES: Final = ("ce_type", "ce-type", "CE_TYPE", "Ce-Type", "ce_Type")
 _CONTENT: Final = (
-    b"application/cloudevents+json", b"APPLICATION/CLOUDEVENTS+JSON; charset=utf-8", b" application/cloudevents+json",
-    b"application/cloudevents+jsonx", b"application/cloudevents-batch+json", b"application/json", b"application/msgpack",
-    b"text/plain; charset=utf-16", b"\xff", b"application/vnd.apache.arrow.stream", b"application/vnd.apache.arrow.file",
+    b"application/cloudevents+json", b"APPLICATION/CLOUDEVENTS+JSON; charset=utf-8",
+    b" application/cloudevents+json",
+    b"application/cloudevents+jsonx", b"application/cloudevents-batch+json", b"application/json",
+    b"application/msgpack",
+    b"text/plain; charset=utf-16", b"\xff", b"application/vnd.apache.arrow.stream",
+    b"application/vnd.apache.arrow.file",
 )  # fmt: skip
 
 HEADERS: Final[tuple[Headers, ...]] = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -112,7 +111,7 @@ class Run:
             kind = _kind(record.topic)
             self._sent[kind] += 1
             # A watermark event that can be read is no event of its topic; where it cannot, it is a dead letter.
-            if _says_watermark(record) and (record.topic, record.offset) not in dead:
+            if says_watermark(record) and (record.topic, record.offset) not in dead:
                 self._marks[kind] += 1
         self.figures.n_records += len(batch)
         self.figures.n_dead += len(dead)
@@ -180,7 +179,7 @@ class Run:
             raise UnaccountedError(msg)
 
 
-def _says_watermark(record: ListRecord) -> bool:
+def says_watermark(record: ListRecord | Raw) -> bool:
     """Whether a record calls itself a watermark event, by what EVENTS says of headers: the last of a name holds."""
     said = {name.lower().replace("-", "_"): value for name, value in record.headers if value is not None}
     if said.get("content_type", b"").strip().lower().startswith(_STRUCTURED):
@@ -192,8 +191,6 @@ def _kind(topic: str) -> str:
     return Totals.PREDICTIONS if topic == topics.PREDICTIONS.name else Totals.LABELS
 
 
-def main(n_records: int, seed: int) -> dict[str, object]:
-    """Run, and return the figures for a line of JSON."""
-    figures = Run(seed).feed(n_records)
-    sys.stderr.write(f"stage 1: {figures.n_records} records, {figures.n_dead} dead letters\n")
-    return msgspec.to_builtins(figures)  # type: ignore[no-any-return]
+def run(n_records: int, seed: int) -> dict[str, object]:
+    """Run, and return the figures as plain values."""
+    return dict(msgspec.to_builtins(Run(seed).feed(n_records)))

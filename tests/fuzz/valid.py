@@ -108,7 +108,9 @@ def _prediction(draw: random.Random, i: int, at: float) -> Raw:
         "model_version": draw.choice("1112"),
         "prediction_timestamp": at,
         "prediction_score": round(draw.random(), 3),
-        "features": {"x": round(draw.uniform(-1, 11), 2), "kind": draw.choice("abc"), "carrier": draw.choice(("AA", "BB"))},
+        "features": {
+            "x": round(draw.uniform(-1, 11), 2), "kind": draw.choice("abc"), "carrier": draw.choice(("AA", "BB")),
+        },
         "tags": {"sex": draw.choice("fm")},
         "latency_seconds": 0.02,
         "cost_usd": 0.001,
