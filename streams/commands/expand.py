@@ -263,7 +263,7 @@ class _Move:
             nonlocal unread
             unread += sum(record.offset >= positions[record.partition] for record in records)
             ids = [id_ for record in records if (id_ := _id_of(record, survey)) is not None]
-            places.learn(ids, *hashes(id_.decode("utf-8", "replace") for id_ in ids))
+            places.learn(ids, *hashes(ids))
 
         await scan(self._settings, name, self._n_old, take)
         if unread:

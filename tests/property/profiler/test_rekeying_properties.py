@@ -64,7 +64,7 @@ def grown(running: Sequence[Harness], n: int, view: Any, ids: Sequence[str]) -> 
             if change.value is not None:
                 task.changelog[change.key] = change.value
     old = OldState([task.changelog for task in running], plan_by_id=view.plan_by_id, spec_of=view.spec)
-    high, low = hashes(ids)
+    high, low = hashes(id_.encode() for id_ in ids)
     where = {(h, lo): partition_of(id_, n) for h, lo, id_ in zip(high.tolist(), low.tolist(), ids, strict=True)}
 
     def place(high: Any, low: Any) -> Any:

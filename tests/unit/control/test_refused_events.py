@@ -52,7 +52,7 @@ def test_a_reference_that_no_plan_can_be_made_with(changes: dict[str, Any], said
 @pytest.mark.parametrize(
     "value",
     [
-        spec(segments=["carrier", "carrier"]).to_bytes(),
+        b'{"model_name":"m","segments":["carrier","carrier"]}',
         spec(groups=["a\\b"]).to_bytes(),
         spec(task="multiclass", classes=[f"c{i}" for i in range(1_200)]).to_bytes(),
         b'{"model_name":"m","cell":"1e308d"}',

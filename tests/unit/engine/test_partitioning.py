@@ -44,15 +44,15 @@ def test_with_one_partition_or_without_keys_the_default_is_taken() -> None:
 
 def test_ids_are_placed_by_their_hash_and_strangers_are_not() -> None:
     ids = [f"id-{i}" for i in range(1_000)]
-    high, low = hashes(ids)
+    high, low = hashes(id_.encode() for id_ in ids)
     low[0] += np.uint64(1)  # half of a hash in common is not the same id
     places = Places(np.append(high, high[5:9]), np.append(low, low[5:9]), 7)
     known = [id_.encode() for id_ in ids[:600]] + [b"nobody asked"]
-    places.learn(known, *hashes(id_.decode() for id_ in known))
+    places.learn(known, *hashes(known))
     for name, partitioner in PARTITIONERS.items():
         found = places.place(name)(high, low)
         assert found[1:600].tolist() == [partitioner(id_.encode(), 7) for id_ in ids[1:600]]
         assert set(found[600:].tolist()) == {-1} == {int(found[0])}
     empty = Places(high[:0], low[:0], 3)
-    empty.learn(known, *hashes(id_.decode() for id_ in known))
+    empty.learn(known, *hashes(known))
     assert empty.place("crc32")(high[:2], low[:2]).tolist() == [-1, -1]
