@@ -54,12 +54,18 @@ async def find(admin: AIOKafkaAdminClient, settings: Settings, names: TopicNames
     )
 
 
-async def _sizes(admin: AIOKafkaAdminClient, settings: Settings, topics: list[str]) -> dict[str, int]:
+async def _bounds(
+    admin: AIOKafkaAdminClient, settings: Settings, topics: list[str]
+) -> dict[TopicPartition, tuple[int, int]]:
     counts = await topic_counts(admin, topics)
-    found = await bounds(settings, [TopicPartition(topic, p) for topic, n in counts.items() for p in range(n)])
-    sizes = dict.fromkeys(counts, 0)
-    for partition, (begin, end) in found.items():
-        sizes[partition.topic] += end - begin
+    partitions = [TopicPartition(topic, p) for topic, n in counts.items() for p in range(n)]
+    return await bounds(settings, partitions) if partitions else {}
+
+
+async def _sizes(admin: AIOKafkaAdminClient, settings: Settings, topics: list[str]) -> dict[str, int]:
+    sizes: dict[str, int] = {}
+    for partition, (begin, end) in (await _bounds(admin, settings, topics)).items():
+        sizes[partition.topic] = sizes.get(partition.topic, 0) + end - begin
     return sizes
 
 
@@ -88,8 +94,7 @@ async def forget(admin: AIOKafkaAdminClient, settings: Settings, kept: Kept) -> 
 
 
 async def _empty(admin: AIOKafkaAdminClient, settings: Settings, topics: list[str]) -> None:
-    counts = await topic_counts(admin, topics)
-    found = await bounds(settings, [TopicPartition(topic, p) for topic, n in counts.items() for p in range(n)])
+    found = await _bounds(admin, settings, topics)
     filled = {each: RecordsToDelete(before_offset=end) for each, (begin, end) in found.items() if begin < end}
     if filled:
         await admin.delete_records(filled)
