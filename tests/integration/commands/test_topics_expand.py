@@ -21,6 +21,7 @@ from brokers.kafka import KafkaBroker
 from schemas import topics
 from schemas.models import ModelSpec
 from schemas.profiles import Heartbeat, ProfileDelta, ProfileRecord, Totals
+from streams.commands import expand as expansion
 from streams.commands.console import CommandError, UsageError
 from streams.commands.expand import expand
 from streams.commands.reset import reset
@@ -126,7 +127,30 @@ async def totals_of(settings: Settings, n_sources: int, until: Any) -> dict[str,
         assert time.monotonic() < deadline, (len(beats), sums)
 
 
-async def test_an_application_grows_without_losing_what_waits(kafka: KafkaBroker, tmp_path: Path) -> None:
+async def interrupted(monkeypatch: pytest.MonkeyPatch, old: Settings, new: Settings, n_new: int) -> None:
+    """Begin it twice, and break off before the state is written, and before the last topic grows."""
+    real = expansion.grow
+
+    async def break_off(*_: object) -> None:
+        msg = "broken off"
+        raise RuntimeError(msg)
+
+    async def grow_all_but_predictions(admin: Any, settings: Settings, topic: str, n: int) -> None:
+        await (break_off() if topic.endswith(P) else real(admin, settings, topic, n))
+
+    for name, replacement in (("write_state", break_off), ("grow", grow_all_but_predictions)):
+        with monkeypatch.context() as patch:
+            patch.setattr(expansion, name, replacement)
+            with pytest.raises(RuntimeError, match="broken off"):
+                await expand(old, n_new, quiet_seconds=0)
+        for settings in (old, new):  # half grown, no worker starts, whatever count it is told
+            with pytest.raises(TopicLayoutError, match="plumbline topics expand"):
+                await ensure_topics(settings)
+
+
+async def test_an_application_grows_without_losing_what_waits(
+    kafka: KafkaBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     n_old, n_new, n = 2, 5, 600
     base = make_settings(kafka.bootstrap_servers, session_timeout_seconds=2.0)
     old, new = with_partitions(base, n_old), with_partitions(base, n_new)
@@ -154,6 +178,7 @@ async def test_an_application_grows_without_losing_what_waits(kafka: KafkaBroker
             await expand(old, n_new, quiet_seconds=0)
     with worker(old, log):
         await consumed(old)
+    await interrupted(monkeypatch, old, new, n_new)
     await expand(old, n_new, quiet_seconds=0)
     assert all(each.fits for each in await describe_topics(new))
     await expand(old, n_new, quiet_seconds=0)  # once more: nothing to do
