@@ -11,18 +11,22 @@ import numpy as np
 import zstandard
 
 from detectors.binning import CategoricalBins
+from detectors.outcomes import make_outcome_detector
+from schemas.monitors import RIVER_DETECTORS, Monitor
 from schemas.references import Reference
 from streams.control.plan import Plan, reference_blocks, reference_layout, rule_fields
 
 CONTRADICTIONS: Final = (
-    ValueError, TypeError, LookupError, ArithmeticError, RecursionError, msgspec.MsgspecError, zstandard.ZstdError,
-    binascii.Error,
+    ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError, msgspec.MsgspecError,
+    zstandard.ZstdError, binascii.Error,
 )  # fmt: skip
 """What making a plan raises where the events behind it contradict themselves."""
 MAX_WIDTH: Final = 1_000_000
 """Slots of a plan: each segment of each open cell takes so many counts."""
 _UNDECODABLE: Final = re.compile(r'["\\\x00-\x1f]')
 """What msgspec decodes no field by."""
+_N_TRIED: Final = 400
+"""Outcomes that a detector is tried with: beyond the warm-up of each of them."""
 _MAX_CELL_MS: Final = 2**53
 
 
@@ -64,6 +68,27 @@ def check_plan(plan: Plan) -> None:
         msg = f"cell of {plan.cell_ms} ms, residual_scale = {plan.value_scale}: expected both above zero"
         raise ControlError(msg)
     _ = plan.is_count, plan.class_codes, plan.positive_values, plan.segment_offsets, plan.prediction_bins
+
+
+def check_monitor(monitor: Monitor) -> None:
+    """Make the detector of a monitor and let it read some outcomes, where its parameters are a library's.
+
+    Raises
+    ------
+    Exception
+        One of `CONTRADICTIONS`.
+    """
+    if monitor.detector not in RIVER_DETECTORS:
+        return
+    try:
+        detector = make_outcome_detector(monitor.detector, **monitor.parameters)
+        detector.update(np.tile([0.0, 1.0], _N_TRIED // 2))
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        # Some detectors are Rust, where a division by zero is no Exception.
+        msg = f"parameters = {monitor.parameters!r}: {monitor.detector} cannot read with them: {error}"
+        raise ControlError(msg) from error
 
 
 def check_reference(reference: Reference) -> None:

@@ -14,7 +14,7 @@ from schemas.identifiers import model_key, split_model_key
 from schemas.models import NAME_PATTERN, ModelSpec
 from schemas.monitors import Monitor, default_monitors
 from schemas.references import Reference
-from streams.control.contradictions import CONTRADICTIONS, ControlError, check_plan, check_reference
+from streams.control.contradictions import CONTRADICTIONS, ControlError, check_monitor, check_plan, check_reference
 from streams.control.plan import Plan, make_plan
 from streams.engine.processor import Record
 
@@ -86,6 +86,8 @@ class ControlView:
                 check_plan(plan)
             if isinstance(event, Reference):
                 check_reference(event)
+            elif isinstance(event, Monitor):
+                check_monitor(event)
         except CONTRADICTIONS as error:
             history.pop()
             self._prune()

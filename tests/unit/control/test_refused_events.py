@@ -69,6 +69,14 @@ def test_a_model_that_cannot_be_counted(value: bytes) -> None:
     assert view.spec(KEY) == spec()
 
 
+@pytest.mark.parametrize("parameters", [{"late": 0.5}, {"delta": "x"}, {"delta": [1]}, {"mode": "up"}, {"clock": 0}])
+def test_a_monitor_whose_detector_cannot_be_made_or_cannot_read(parameters: dict[str, Any]) -> None:
+    monitor = Monitor(signal=Signal.ERROR_RATE, model_name="m", detector="adwin", parameters=parameters)
+    view = view_of(monitor.to_bytes(), topics.MONITORS.name)
+    assert view.n_rejected == 1
+    assert "adwin" not in {each.detector for each in view.monitors(KEY)}
+
+
 def test_what_is_said_of_all_models_must_hold_for_one_that_nobody_announced() -> None:
     view = ControlView()
     guard = Monitor(
