@@ -32,7 +32,7 @@ def main() -> None:
         "profiler": run(options.records, options.seed),
         "evaluator": decisions.fuzz_evaluator(options.seed, n_others),
         "governor": decisions.fuzz_governor(options.seed, n_others),
-        "control": decisions.fuzz_control(options.seed, n_others),
+        "control": decisions.fuzz_control(options.seed, n_others // 5),
         "seconds": round(time.monotonic() - started, 1),
     }
     line = json.dumps(figures)
