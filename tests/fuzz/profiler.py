@@ -25,6 +25,8 @@ from tests.fuzz.mutations import Mutator, Raw
 
 MAX_RECORD_BYTES: Final = 20_000
 MAX_MODELS: Final = 60
+MAX_GROWTH_BYTES: Final = 150_000_000
+"""Of resident memory over a run: rows of three hours, and all the names that 60 models may have."""
 BATCH: Final = 1_000
 _STRUCTURED: Final = b"application/cloudevents+json"
 _MARK: Final = b"plumbline.watermark.v1"
@@ -98,6 +100,9 @@ class Run:
                 self._check_sums(number)
             if number % max(1, n_batches // 10) == 0:
                 self.figures.resident_bytes.append(psutil.Process().memory_info().rss)
+        resident = self.figures.resident_bytes
+        grown = resident[-1] - resident[0]
+        self._expect(grown < MAX_GROWTH_BYTES, n_batches, f"resident memory grew by {grown} bytes")
         return self.figures
 
     def _batch(self, source: Iterator[Raw], number: int) -> None:
