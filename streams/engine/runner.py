@@ -18,6 +18,7 @@ from streams.engine.errors import FetchError, PositionError, TopicLayoutError
 from streams.engine.feed import GroupFeed
 from streams.engine.parts import TaskParts, TaskState
 from streams.engine.processor import Processor, Staged
+from streams.engine.steps import OnStep, no_fault
 from streams.engine.task import Task
 from streams.engine.topics import TopicNames
 from streams.settings import ProcessingGuarantee, Settings, StageName
@@ -45,6 +46,8 @@ class StageRunner:
         Called when a partition has gone elsewhere, or at the end.
     clock
         Time.
+    on_step
+        Awaited before and after every step of a commit; tests crash there.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class StageRunner:
         on_closed: Callable[[StageName, int], None] = lambda *_: None,
         *,
         clock: Clock | None = None,
+        on_step: OnStep = no_fault,
     ) -> None:
         self.stage = stage
         self._settings = settings
@@ -65,6 +69,7 @@ class StageRunner:
         self._on_committed = on_committed
         self._on_closed = on_closed
         self._clock = clock or Clock()
+        self._on_step = on_step
         self._topics = {names.in_use(topic.name): topic.name for topic in STAGES[stage].inputs}
         self._tasks: dict[int, Task] = {}
         self._closing: dict[int, asyncio.Task[None]] = {}
@@ -109,7 +114,7 @@ class StageRunner:
 
     async def start(self) -> None:
         """Join the group; returns before partitions are assigned."""
-        feed = self._feed = GroupFeed(self.stage, self._settings, self._names)
+        feed = self._feed = GroupFeed(self.stage, self._settings, self._names, on_step=self._on_step)
         try:
             await start_reader(feed.consumer, self._settings)
         except BaseException:
@@ -270,8 +275,9 @@ class StageRunner:
                 make_processor=self._make_processor,
                 on_committed=self._on_committed,
                 feed=feed,
-                committer=make_committer(self._settings, self._names, self.stage, partition),
+                committer=make_committer(self._settings, self._names, self.stage, partition, self._on_step),
                 clock=self._clock,
+                on_step=self._on_step,
             )
         )
 
