@@ -16,6 +16,7 @@ from streams.engine.clock import Clock
 from streams.engine.commit import make_committer
 from streams.engine.errors import FetchError, PositionError, TopicLayoutError
 from streams.engine.feed import GroupFeed
+from streams.engine.layout import watch_layout
 from streams.engine.parts import TaskParts, TaskState
 from streams.engine.processor import Processor, Staged
 from streams.engine.steps import OnStep, no_fault
@@ -121,7 +122,8 @@ class StageRunner:
             await feed.consumer.stop()
             raise
         feed.consumer.subscribe(list(self._topics), listener=_Listener(self))
-        loops = [self._fetch(feed), self._supervise(feed), feed.commit_offsets()]
+        watching = watch_layout(self.stage, self._settings, self._names)
+        loops = [self._fetch(feed), self._supervise(feed), feed.commit_offsets(), watching]
         self._loops = [asyncio.create_task(self._guarded(loop)) for loop in loops]
 
     async def wait_until_ready(self, timeout_seconds: float = 60.0) -> None:
@@ -246,13 +248,21 @@ class StageRunner:
 
     def _reconcile(self, feed: GroupFeed, assigned: frozenset[TopicPartition]) -> None:
         partitions = {each.partition for each in assigned}
+        n_expected = self._names.n_partitions(STAGES[self.stage].spread)
+        if partitions and max(partitions) >= n_expected:
+            msg = (
+                f"stage {self.stage.value} was given partition {max(partitions)}: expected {n_expected} partitions of"
+                f" {sorted(self._topics)}; a count must not change while state exists, since keys move to other"
+                " partitions than their state"
+            )
+            raise TopicLayoutError(msg)
         for partition in sorted(partitions):
             ours = {each.topic for each in assigned if each.partition == partition}
             if ours != set(self._topics):
                 msg = (
                     f"partition {partition} of stage {self.stage.value} came with topics {sorted(ours)}: expected"
-                    f" {sorted(self._topics)}; every member of group {self._names.group(self.stage)!r} needs the same"
-                    " inputs with the same partition count"
+                    f" {sorted(self._topics)}; a topic was deleted, or has another partition count, or another member"
+                    f" of group {self._names.group(self.stage)!r} reads other topics"
                 )
                 raise TopicLayoutError(msg)
         for partition in set(self._tasks) - partitions:
