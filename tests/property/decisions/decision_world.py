@@ -32,7 +32,7 @@ from streams.settings import Settings, TopicSettings
 
 P, L = topics.PREDICTIONS.name, topics.LABELS.name
 N_PARTITIONS = 3
-START = datetime(2026, 1, 5, tzinfo=UTC)
+START = datetime(2025, 1, 6, tzinfo=UTC)
 CELL = timedelta(hours=1)
 DEPLOYED_CELL, N_CELLS = 12, 30
 N_REFERENCE_CELLS, PER_REFERENCE_CELL = 60, 40
@@ -136,6 +136,12 @@ def to_record(topic: str, event: dict[str, Any], partition: int, offset: int) ->
     return ListRecord(topic=topic, partition=partition, offset=offset, key=key, value=value, timestamp=stamp)
 
 
+def end_of_log() -> tuple[bytes, list[tuple[str, bytes]]]:
+    """The watermark event that ends every partition: how far time gets is then not a matter of keys."""
+    said = {"model_name": "m", "not_before": (START + 2 * N_CELLS * CELL).timestamp()}
+    return json.dumps(said).encode(), [("ce_type", b"plumbline.watermark.v1")]
+
+
 def partitions(log: Log) -> list[dict[str, list[ListRecord]]]:
     """The log cut by key, and every topic in its own order."""
     out: list[dict[str, list[ListRecord]]] = [{P: [], L: []} for _ in range(N_PARTITIONS)]
@@ -144,6 +150,11 @@ def partitions(log: Log) -> list[dict[str, list[ListRecord]]]:
             partition = zlib.crc32(event["prediction_id"].encode()) % N_PARTITIONS
             queue = out[partition][topic]
             queue.append(to_record(topic, event, partition, len(queue)))
+    value, headers = end_of_log()
+    for partition, queues in enumerate(out):
+        for topic, queue in queues.items():
+            end = ListRecord(topic=topic, partition=partition, offset=len(queue), value=value, headers=headers)
+            queue.append(end)
     return out
 
 
@@ -152,7 +163,7 @@ class Course:
     """How a run goes; none of it may matter."""
 
     n_workers: int = 1
-    """Partitions of one worker are read one after the other, those of several in any order."""
+    """One reads its partitions one after the other here; several commit in any order."""
     batch_size: int = 1000
     restarts: bool = False
     seed: int = 0
@@ -160,12 +171,13 @@ class Course:
 
 @dataclass(slots=True)
 class Decisions:
-    """What was decided, without what may differ: numbers of restatements, and how inputs were cut."""
+    """What was decided, without what may differ: numbers of restatements, how inputs were cut, the wall clock."""
 
     profiles: Counter[tuple[Any, ...]] = field(default_factory=Counter)
     windows: dict[tuple[Any, ...], dict[str, Any]] = field(default_factory=dict)
     restated: dict[tuple[Any, ...], dict[str, Any]] = field(default_factory=dict)
-    alerts: list[dict[str, Any]] = field(default_factory=list)
+    alerts: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """By alert, in order; inputs may be ahead of outcomes, so that alerts on both come in any order."""
     commands: list[dict[str, Any]] = field(default_factory=list)
 
     def take(self, topic: str, value: bytes | None) -> None:
@@ -184,7 +196,7 @@ class Decisions:
             into[window] = event
         elif topic == topics.ALERTS.name:
             event.pop("input_offsets")
-            self.alerts.append(event)
+            self.alerts.setdefault(event["alert_id"], []).append(event)
         elif topic == topics.ROLLBACKS.name:
             event.pop("expires_at")  # on the wall clock
             event["approval"].pop("deadline")
@@ -233,14 +245,12 @@ class Chain:
         )
 
     def _profile(self, logs: Sequence[dict[str, list[ListRecord]]]) -> list[Output]:
-        """Every partition is a task; a worker reads its tasks' batches in turn, several workers in any order."""
+        """Every partition is a task; whose commit comes next is open where there are several workers."""
         tasks = [self._harness(ProfilerProcessor, partition) for partition in range(N_PARTITIONS)]
         batches = [list(self._batches(self._interleaved(list(log.values())))) for log in logs]
         turns = [partition for partition, of_task in enumerate(batches) for _ in of_task]
         if self._course.n_workers > 1:
             self._rng.shuffle(turns)
-        else:
-            turns.sort(key=lambda partition: partition % self._course.n_workers)
         said: list[Output] = []
         for partition in turns:
             task, batch = tasks[partition], batches[partition].pop(0)
@@ -271,10 +281,7 @@ class Chain:
         """Queues merged in any way that keeps the order of each."""
         turns = [number for number, queue in enumerate(queues) for _ in queue]
         if self._course.seed:
-            # In runs, as fetches come.
-            starts = list(range(0, len(turns), 50))
             self._rng.shuffle(turns)
-            self._rng.shuffle(starts)
         rest = [iter(queue) for queue in queues]
         return [next(rest[number]) for number in turns]
 
