@@ -199,8 +199,8 @@ class _Batch:
 def close_due(model: ModelEvaluator) -> None:
     """Close everything that event time allows, each cell at the time it was due, whenever that is noticed.
 
-    So a log that is read at once, after an outage say, decides like one that trickles in. Inputs may be ahead of outcomes, if labels are
-    behind; neither looks at what the other has said since.
+    So a log that is read at once, after an outage say, decides like one that trickles in. Inputs may be ahead of
+    outcomes, if labels are behind; neither looks at what the other has said since.
     """
     time = model.time()
     if time is None:
