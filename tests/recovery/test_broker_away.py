@@ -15,8 +15,8 @@ from brokers.kafka import KafkaBroker
 from streams.engine.lag import LagReader
 from streams.settings import StageName
 from tests.integration.engine.engine_support import PROFILES, read_all
-from tests.recovery.test_worker_ends import World, make_world
 from tests.recovery.worker_process import n_counted
+from tests.recovery.world import World, make_world
 
 pytestmark = [pytest.mark.kafka, pytest.mark.recovery]
 PROFILER = StageName.PROFILER
@@ -26,7 +26,7 @@ SHORT = {
     "transaction_timeout_seconds": 1.0,
     "commit_interval_seconds": 0.05,
 }
-AWAY_SECONDS = 7.0
+AWAY_SECONDS = 6.0
 """Longer than sessions, polls, transactions, and the deadline of a commit, which is three transactions."""
 
 
@@ -62,17 +62,23 @@ async def _consumed(world: World, back: asyncio.Event) -> None:
 
 
 async def away(world: World, kafka: KafkaBroker, how: signal.Signals, seconds: float) -> None:
-    """A worker is at work, the broker goes and comes back; at the end every prediction was counted once."""
+    """A worker is at work, the broker goes and comes back; at the end every prediction was counted once.
+
+    Another worker is told to end while there is no broker, and does.
+    """
     gone, back = asyncio.Event(), asyncio.Event()
-    supervising = asyncio.create_task(supervise(world, gone, back))
-    await asyncio.wait({supervising, asyncio.create_task(gone.wait())}, return_when=asyncio.FIRST_COMPLETED)
-    kafka.kill(how)
-    try:
-        await asyncio.sleep(seconds)  # the outage itself
-    finally:
-        if how is signal.SIGSTOP:
-            kafka.kill(signal.SIGCONT)
-        await asyncio.to_thread(kafka.start)
+    with world.worker(StageName.EVALUATOR) as other:
+        await asyncio.to_thread(other.wait_until_ready)
+        supervising = asyncio.create_task(supervise(world, gone, back))
+        await asyncio.wait({supervising, asyncio.create_task(gone.wait())}, return_when=asyncio.FIRST_COMPLETED)
+        kafka.kill(how)
+        try:
+            assert await asyncio.to_thread(other.end) in {0, 1}, other.said
+            await asyncio.sleep(seconds)  # the outage itself
+        finally:
+            if how is signal.SIGSTOP:
+                kafka.kill(signal.SIGCONT)
+            await asyncio.to_thread(kafka.start)
     back.set()
     codes = await supervising
     assert codes[-1] == 0

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from brokers.kafka import KafkaBroker
 from schemas import topics
@@ -37,6 +36,7 @@ from tests.integration.engine.engine_support import (
     seen_offsets,
 )
 from tests.recovery.fault_worker import N_WHOLE_COMMITS
+from tests.recovery.transactions import wait_for_transaction
 
 pytestmark = [pytest.mark.kafka, pytest.mark.recovery]
 
@@ -134,26 +134,6 @@ async def held_at(settings: Settings, point: FaultPoint) -> AsyncIterator[asynci
 async def _read_line(process: asyncio.subprocess.Process) -> str:
     assert process.stdout is not None
     return (await process.stdout.readline()).decode().strip()
-
-
-async def wait_for_transaction(settings: Settings, *, is_open: bool) -> None:
-    """Wait until the outputs' partition has an open transaction on it; where none is to be, there is none."""
-    partition = TopicPartition(TopicNames(settings).in_use(PROFILES), 0)
-    servers = settings.kafka.bootstrap_servers
-    stable, all_ = (
-        AIOKafkaConsumer(bootstrap_servers=servers, isolation_level=level)
-        for level in ("read_committed", "read_uncommitted")
-    )
-    await asyncio.gather(stable.start(), all_.start())
-    try:
-        async with asyncio.timeout(10):
-            while True:
-                ends = await stable.end_offsets([partition]), await all_.end_offsets([partition])
-                if (ends[0] != ends[1]) == is_open:
-                    return
-                assert is_open, f"an open transaction: {ends}"
-    finally:
-        await asyncio.gather(stable.stop(), all_.stop())
 
 
 def check_once(profiles: list[Record], letters: list[Record]) -> None:

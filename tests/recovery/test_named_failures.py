@@ -37,7 +37,7 @@ from tests.integration.engine.engine_support import (
     read_all,
     seen_offsets,
 )
-from tests.recovery.test_fault_points import wait_for_transaction
+from tests.recovery.transactions import wait_for_transaction
 
 pytestmark = [pytest.mark.kafka, pytest.mark.recovery]
 ROOT = Path(__file__).resolve().parents[2]
