@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 from aiokafka.errors import KafkaError
 
-from streams.engine.errors import BrokerUnavailableError, TopicLayoutError
+from streams.engine.errors import BrokerRefusedError, BrokerUnavailableError, TopicLayoutError
 from streams.engine.topics import TopicDescription, TopicNames, describe_topics
 from streams.settings import Settings, StageName
 from streams.stages import STAGES
@@ -25,7 +25,7 @@ _CONFIRM_SECONDS: Final = 1.0
 
 
 async def watch_layout(stage: StageName, settings: Settings, names: TopicNames) -> None:
-    """Check again and again; a broker that is away is somebody else's matter.
+    """Check again and again; a broker that is away, or lets nobody new in, is somebody else's matter.
 
     Raises
     ------
@@ -44,7 +44,7 @@ async def watch_layout(stage: StageName, settings: Settings, names: TopicNames) 
 async def _wrong(stage: StageName, settings: Settings, names: TopicNames) -> Sequence[TopicDescription]:
     try:
         described = await describe_topics(settings, names, stages=[stage])
-    except (KafkaError, OSError, TimeoutError, BrokerUnavailableError) as error:
+    except (KafkaError, OSError, TimeoutError, BrokerUnavailableError, BrokerRefusedError) as error:
         log.info("layout_not_checked", stage=stage.value, error=repr(error))
         return []
     return [each for each in described if each.table_name in _used(stage, names) and not each.fits]
