@@ -225,9 +225,10 @@ def signal_value(counted: Counted, monitor: Monitor) -> tuple[float | None, int]
 def _feed_river(model: ModelEvaluator, closing: Closing, monitor: Monitor) -> tuple[int, int]:
     """Feed the cell's outcomes, source by source, to a detector that reads sequences."""
     cell = f"{closing.key.model_version}@{closing.key.cell_ms}"
-    sources = model.state.outcome_sources.get(cell, [])
+    came = model.state.outcomes.get(cell, [])
+    sources = model.state.outcome_sources.get(cell, [0] * len(came))
     # In order of the sources, not of their arrival.
-    waiting = [errors for _, errors in sorted(zip(sources, model.state.outcomes.get(cell, []), strict=True))]
+    waiting = [errors for _, errors in sorted(zip(sources, came, strict=True), key=lambda pair: pair[0])]
     name = f"{closing.key.model_version}|{monitor.monitor_id}"
     kept = model.state.river.get(name)
     if kept is not None:

@@ -143,8 +143,10 @@ class ModelEvaluator:
             self._merge_blocks(part, plan, delta.source_partition)
         for item in delta.outcomes:
             name = f"{item.model_version}@{item.cell_ms}"
-            self.state.outcomes.setdefault(name, []).append(item.errors)
-            self.state.outcome_sources.setdefault(name, []).append(delta.source_partition)
+            waiting = self.state.outcomes.setdefault(name, [])
+            # A state of before these were kept has outcomes without: they stay as they came.
+            self.state.outcome_sources.setdefault(name, [0] * len(waiting)).append(delta.source_partition)
+            waiting.append(item.errors)
         if delta.samples:
             self._sample(delta)
         return True
