@@ -232,6 +232,8 @@ class EngineSettings(_Group):
     """Static membership: a restart under the same id moves no partition."""
     on_processing_error: Literal["stop", "dead_letter"] = "stop"
     """What a record does that trips our own code: stop the worker, or become a dead letter after three crashes."""
+    layout_check_interval_seconds: float = Field(default=30.0, gt=0)
+    """How often a running stage looks whether its topics are still there, with the partitions that they had."""
     max_task_losses: int = Field(default=5, ge=1)
     """A task lost more often than this within ten minutes ends the worker, non-zero."""
 
