@@ -37,6 +37,9 @@ class Commit:
 class Committer(Protocol):
     """Owns a task's producer."""
 
+    written_at: int
+    """Offset of the last commit record that it wrote; -1 where the broker did not say."""
+
     async def start(self) -> None:
         """Start a producer; under exactly_once this fences the task's older owner."""
 
@@ -71,6 +74,7 @@ class TransactionCommitter:
         self._stage = stage
         self._partition = partition
         self._producer: AIOKafkaProducer | None = None
+        self.written_at = -1
 
     async def start(self) -> None:
         """Fence the older owner; returns once its open transaction is resolved."""
@@ -97,12 +101,13 @@ class TransactionCommitter:
             for output in (*commit.dead_letters, *commit.outputs):
                 await sends.output(output)
             await sends.record(topic, COMMIT_KEY, record, self._partition)
-            await sends.done()
+            written = await sends.done()
             await producer.send_offsets_to_transaction(offsets, self._names.group(self._stage))
             await producer.commit_transaction()
         except BaseException:
             sends.forget()
             raise
+        self.written_at = written[-1].offset
         return commit.record
 
     async def forward(self, record: CommitRecord) -> None:
@@ -146,6 +151,7 @@ class TailCommitter:
         self._partition = partition
         self._producer: AIOKafkaProducer | None = None
         self._end = 0
+        self.written_at = -1
 
     async def start(self) -> None:
         """Start a producer; there is no fence."""
@@ -192,6 +198,7 @@ class TailCommitter:
             )
             raise TaskLostError(msg)
         self._end = written.offset + 1
+        self.written_at = written.offset
 
     async def forward(self, record: CommitRecord) -> None:
         """Send on changes and outputs, and wait for all of them."""

@@ -11,6 +11,7 @@ from streams.engine.clock import Clock
 from streams.engine.commit import Committer
 from streams.engine.processor import Processor, Staged
 from streams.engine.topics import TopicNames
+from streams.local.instance import TaskFolder
 from streams.settings import Settings, StageName
 from streams.stages import STAGES
 
@@ -73,6 +74,7 @@ class TaskParts:
     feed: Feed
     committer: Committer
     clock: Clock
+    folder: TaskFolder | None = None
 
     @property
     def label(self) -> str:
