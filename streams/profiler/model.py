@@ -164,14 +164,14 @@ def is_over(model: ModelState, rows: Mapping[str, Array], horizons: Horizons) ->
 
     A row is kept for duplicates and further versions of its id until the predictions' watermark is a revision
     horizon past it, for its first label until the labels' watermark is a label horizon past its second (open rows
-    are counted by the second), for a revision as long after its label, and for ordered outcomes until they are given
-    out. Dropping such a row is never urgent: whether it is there decides nothing.
+    are counted by the second; one whose label was retracted is open again), for a revision as long after its label,
+    and for ordered outcomes until they are given out. Dropping such a row is never urgent: whether it is there decides nothing.
     """
     clock = model.clock
     label_end = second_of(rows["anchor"]) + (SECOND - 1 + horizons.label)
     over = clock.labels > label_end
     closed = np.maximum(np.maximum(rows["label_timestamp"], rows["label_arrival"]), rows["anchor"]) + horizons.revision
-    over |= (rows["revision"] > NO_REVISION) & (clock.labels > closed)
+    over |= has_label(rows["label"], rows["revision"]) & (clock.labels > closed)
     over &= clock.predictions > np.maximum(rows["anchor"], rows["arrival"]) + horizons.revision
     sequences = np.array([model.plan_of(c).sequence_outcomes for c in range(len(model.plan_ids.names))], dtype=np.bool_)
     if sequences.any():
