@@ -143,13 +143,15 @@ class Harness:
             )
 
     def restart(self) -> None:
-        """Discard the Processor with its open batch, and restore a new one: from local files, or the changelog alone."""
+        """Discard the Processor with its open batch, and restore a new one: from local files where they are of use."""
         self._open = {}
         if self.folder is not None:
             try:
-                return self._restart(self.folder.load())
+                self._restart(self.folder.load())
             except UnusableStateError as error:
                 self.folder.drop(str(error))
+            else:
+                return
         self._restart(None)
 
     def _restart(self, local: tuple[Manifest, bytes] | None) -> None:

@@ -18,8 +18,8 @@ from streams.engine.errors import FetchError, PositionError, TopicLayoutError
 from streams.engine.feed import GroupFeed
 from streams.engine.parts import TaskParts, TaskState
 from streams.engine.processor import Processor, Staged
-from streams.engine.task import Task
 from streams.engine.state_folder import open_state_folder
+from streams.engine.task import Task
 from streams.engine.topics import TopicNames
 from streams.local.instance import InstanceFolder
 from streams.settings import ProcessingGuarantee, Settings, StageName

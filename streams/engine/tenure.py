@@ -18,9 +18,9 @@ from streams.engine.commit import Commit
 from streams.engine.cutting import POSITIONS_INTERVAL_SECONDS, CutRules, Pending, describe
 from streams.engine.dead_letters import PROCESSING_ERROR, to_output
 from streams.engine.inbox import Inbox
+from streams.engine.keep import Keep
 from streams.engine.parts import ProcessorCrashedError, TaskParts
 from streams.engine.poison import PoisonHunt
-from streams.engine.keep import Keep
 from streams.engine.processor import CommitContext, DeadLetter, Record, Staged
 from streams.engine.takeover import TakenOver
 from streams.local.errors import StorageError

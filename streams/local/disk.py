@@ -98,6 +98,7 @@ def write_whole(path: Path, data: bytes) -> None:
 
 def _storage_error(path: Path, error: OSError) -> StorageError:
     return StorageError(
-        f"{path} cannot be written ({error.strerror}): make room in engine.state_folder (PLUMBLINE_ENGINE_STATE_FOLDER),"
-        " or unset it to keep the state in memory; what was committed is safe in the changelog"
+        f"{path} cannot be written ({error.strerror}): make room in engine.state_folder"
+        " (PLUMBLINE_ENGINE_STATE_FOLDER), or unset it to keep the state in memory; what was committed is"
+        " safe in the changelog"
     )

@@ -59,10 +59,16 @@ class InstanceFolder:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             self.close()
-            msg = f"{self._path} is in use by another process: every worker needs a PLUMBLINE_ENGINE_STATE_FOLDER of its own"
+            msg = (
+                f"{self._path} is in use by another process: every worker needs a"
+                " PLUMBLINE_ENGINE_STATE_FOLDER of its own"
+            )
             raise FolderInUseError(msg) from error
         except OSError as error:
-            msg = f"{self._path} cannot be used ({error.strerror}): set PLUMBLINE_ENGINE_STATE_FOLDER to a writable folder"
+            msg = (
+                f"{self._path} cannot be used ({error.strerror}): set PLUMBLINE_ENGINE_STATE_FOLDER to a"
+                " writable folder"
+            )
             raise StorageError(msg) from error
 
     def close(self) -> None:

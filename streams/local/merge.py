@@ -113,7 +113,9 @@ class Merge:
 def _wider(layouts: Sequence[Layout]) -> Layout:
     """The layout that holds rows of all; matrices take the widest."""
     first = layouts[0]
-    rows = tuple((name, kind, max(layout.rows[i][2] for layout in layouts)) for i, (name, kind, _) in enumerate(first.rows))
+    rows = tuple(
+        (name, kind, max(layout.rows[i][2] for layout in layouts)) for i, (name, kind, _) in enumerate(first.rows)
+    )
     return Layout(rows, first.apart)
 
 

@@ -36,7 +36,7 @@ _READ_BYTES: Final = 1_048_576
 
 
 class Header(msgspec.Struct, frozen=True):
-    """What a run file holds. `rows` are the fields of a row (name, dtype, width), `apart` those that are there twice."""
+    """What a run file holds: `rows` are the fields of a row (name, dtype, width); `apart` stand twice."""
 
     format: int
     n: int
@@ -105,7 +105,7 @@ class RunWriter:
         pieces |= {name: columns[name].astype(kind) for name, kind in self.layout.apart}
         for name, piece in pieces.items():
             data = np.ascontiguousarray(piece).view(np.uint8).reshape(-1)
-            self._sums[name].update(data)
+            self._sums[name].update(data.data)
             self._file.write(data.data, self._starts[name] + self.n * self._sizes[name])
         self.n += n
 
@@ -206,7 +206,8 @@ class RunFile:
         with path.open("rb") as file:
             self._map = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
         self._sections: dict[str, Array] = {}
-        for name, kind in (("high", "<u8"), *self.layout.apart, ("rows", self.layout.dtype)):
+        kinds = {"high": np.dtype("<u8"), **{name: np.dtype(kind) for name, kind in self.layout.apart}}
+        for name, kind in {**kinds, "rows": self.layout.dtype}.items():
             at = header.sections[name][0]
             self._sections[name] = np.frombuffer(self._map, dtype=kind, count=self.n, offset=at)
         self._starts = {name: at for name, (at, _, _) in header.sections.items()}
@@ -295,7 +296,7 @@ class RunFile:
 
     def quantiles(self, step: int) -> Array:
         """Every so many rows a hash, distinct ones."""
-        keys = np.unique(self._sections["high"][step :: step])
+        keys = np.unique(self._sections["high"][step::step])
         self._release("high", 0, self.n)
         return keys
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from streams.profiler.graves import Graves
 from streams.profiler.model import LABEL_FIELDS, ROW_COLUMNS, WAITING_COLUMNS, ModelState
-from streams.profiler.runs import ModelRun, pack_ids
 from streams.profiler.packing import pack_columns
+from streams.profiler.runs import ModelRun, pack_ids
 from streams.profiler.table import Array
 from streams.profiler.whereabouts import Whereabouts
 
@@ -105,7 +105,9 @@ class RunBook:
         old = self.where.selection(runs)
         for state in models:
             graves = self.graves_of(state.key)
-            rows = state.rows.chosen({"home": old, "mark": old}, lambda rows: old.of(rows["home"]) | old.of(rows["mark"]))
+            rows = state.rows.chosen(
+                {"home": old, "mark": old}, lambda rows: old.of(rows["home"]) | old.of(rows["mark"])
+            )
             mine = old.of(rows["home"])
             marked = ~mine & np.isin(self.where.mark(rows["home"], rows["mark"]), runs)
             waiting = state.waiting.chosen({"home": old}, lambda rows: old.of(rows["home"]))

@@ -130,7 +130,10 @@ def read_snapshot(data: bytes) -> Snapshot:
         body = zstandard.ZstdDecompressor().decompress(data)
         version = msgspec.msgpack.decode(body, type=_Version).format
         if version > FORMAT:
-            msg = f"a snapshot of the profiler's state has format {version}: expected at most {FORMAT}; run a newer version"
+            msg = (
+                f"a snapshot of the profiler's state has format {version}: expected at most {FORMAT}; a newer version"
+                " wrote it, so run that one"
+            )
             raise NewerStateError(msg)
         return msgspec.msgpack.decode(body, type=Snapshot)
     except (msgspec.MsgspecError, zstandard.ZstdError) as error:

@@ -165,7 +165,8 @@ def is_over(model: ModelState, rows: Mapping[str, Array], horizons: Horizons) ->
     A row is kept for duplicates and further versions of its id until the predictions' watermark is a revision
     horizon past it, for its first label until the labels' watermark is a label horizon past its second (open rows
     are counted by the second; one whose label was retracted is open again), for a revision as long after its label,
-    and for ordered outcomes until they are given out. Dropping such a row is never urgent: whether it is there decides nothing.
+    and for ordered outcomes until they are given out. Dropping such a row is never urgent: whether it is there decides
+    nothing.
     """
     clock = model.clock
     label_end = second_of(rows["anchor"]) + (SECOND - 1 + horizons.label)

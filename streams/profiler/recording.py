@@ -12,6 +12,7 @@ from streams.engine.processor import Change
 from streams.profiler.compaction import MARK_FIELDS, ROWS_KEPT, WAITING_KEPT, Rewrite, RunBook, run_size
 from streams.profiler.join import Joined
 from streams.profiler.model import LABEL_FIELDS, ModelState, Tally
+from streams.profiler.packing import Array, pack_columns
 from streams.profiler.restoring import (
     META_KEY,
     MODEL_PREFIX,
@@ -21,7 +22,6 @@ from streams.profiler.restoring import (
     model_record,
     plan_record,
 )
-from streams.profiler.packing import Array, pack_columns
 from streams.profiler.runs import ModelRun, encode_run, pack_ids, run_key
 from streams.profiler.staging import ModelChange
 

@@ -150,7 +150,9 @@ class Restored:
         value = self._entries.get(META_KEY)
         return Meta(1, {}) if value is None else msgspec.msgpack.decode(value, type=Meta)
 
-    def models(self, plan_by_id: Callable[[str], Plan | None], new: Callable[[ModelNames], ModelState]) -> dict[str, ModelState]:
+    def models(
+        self, plan_by_id: Callable[[str], Plan | None], new: Callable[[ModelNames], ModelState]
+    ) -> dict[str, ModelState]:
         """Build the models, without their rows."""
         plans = self._plans(plan_by_id)
         return dict(self._models(plans, new))
@@ -198,8 +200,8 @@ class Restored:
         missing = sorted(standing - set(book.sizes) - set(self._shelf.numbers()))
         if missing:
             msg = (
-                f"the changelog lacks {len(missing)} of {len(standing)} runs, run {missing[0]} the first of them: expected"
-                " all that its last commit names; somebody deleted records, so restore the topic"
+                f"the changelog lacks {len(missing)} of {len(standing)} runs, run {missing[0]} the first of them:"
+                " expected all that its last commit names; somebody deleted records, so restore the topic"
             )
             raise LostStateError(msg)
         added = sorted(standing - set(book.sizes))

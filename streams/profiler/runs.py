@@ -78,8 +78,8 @@ def check_format(value: bytes) -> None:
     version = _version_decoder.decode(value).format
     if version > FORMAT:
         msg = (
-            f"a run of the profiler's state has format {version}: expected at most {FORMAT}; a newer version has written"
-            " this changelog, so run that one, or start with an application_id of its own"
+            f"a run of the profiler's state has format {version}: expected at most {FORMAT}; a newer version has"
+            " written this changelog, so run that one, or start with an application_id of its own"
         )
         raise NewerStateError(msg)
 

@@ -266,4 +266,3 @@ def test_days_with_files_old_ones_and_none(tmp_path: Path, seed: int) -> None:
     assert sum(key.startswith("run/") for key in task.changelog) < 60
     assert sum(map(len, task.changelog.values())) < 400_000
     assert sum(path.stat().st_size for path in folder.iterdir()) < 3_000_000
-

@@ -14,7 +14,13 @@ from streams.profiler.packing import pack_columns, unpack_columns
 from streams.profiler.table import HashIndex, Table, concatenate_rows
 from streams.profiler.watermarks import NEVER, arrivals
 
-COLUMNS = {"rid": ("<i8", False), "high": ("<u8", False), "low": ("<u8", False), "value": ("<i8", False), "codes": ("<u2", True)}
+COLUMNS = {
+    "rid": ("<i8", False),
+    "high": ("<u8", False),
+    "low": ("<u8", False),
+    "value": ("<i8", False),
+    "codes": ("<u2", True),
+}
 
 
 def rows(keys: list[int], low: int = 0, width: int = 2) -> dict[str, np.ndarray]:
