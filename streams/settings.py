@@ -234,7 +234,7 @@ class EngineSettings(_Group):
     """Where a worker keeps the rows that memory has no room for, and finds them again after a restart; a folder of its
     own for each worker. Without one all rows stay in memory, and a restart reads the changelog."""
     state_memory_rows: int = Field(default=100_000, ge=1)
-    """Rows of a partition that stay in memory where there is a folder; about 140 bytes each."""
+    """Rows of a partition that stay in memory where there is a folder; about 210 bytes each."""
     on_processing_error: Literal["stop", "dead_letter"] = "stop"
     """What a record does that trips our own code: stop the worker, or become a dead letter after three crashes."""
     max_task_losses: int = Field(default=5, ge=1)

@@ -44,9 +44,9 @@ def served(n: int) -> list[ListRecord]:
 
 def truths(first: int, last: int) -> list[ListRecord]:
     """Labels of some of them, and of ids that nobody served."""
-    return [
-        record(L, label(f"id-{i}", START + 5 * HOUR, "late" if i % 3 else "on"), i) for i in range(first, last)
-    ] + [record(L, label(f"waits-{i}", START + 5 * HOUR, "on"), 10_000 + i) for i in range(first, first + 5)]
+    return [record(L, label(f"id-{i}", START + 5 * HOUR, "late" if i % 3 else "on"), i) for i in range(first, last)] + [
+        record(L, label(f"waits-{i}", START + 5 * HOUR, "on"), 10_000 + i) for i in range(first, first + 5)
+    ]
 
 
 def task(folder: Path) -> Harness:
