@@ -162,7 +162,7 @@ def test_a_full_disk_ends_the_worker_and_loses_nothing(kafka: KafkaBroker, tmp_p
         resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, limits[1]))
         try:
             await world.serve(600)
-            with pytest.raises(StateFolderError, match="make room in engine.state_folder"):
+            with pytest.raises(StateFolderError, match=r"make room in engine\.state_folder"):
                 async with asyncio.timeout(30):
                     await runner.wait()
             await runner.stop()

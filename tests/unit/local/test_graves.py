@@ -10,11 +10,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "profiler"))
 
-from profiler_world import HOUR, L, P, control, harness, label, prediction, record, totals, watermark  # noqa: E402
+from profiler_world import HOUR, L, P, control, harness, label, prediction, record, totals, watermark
 
-from streams.engine.harness import Harness  # noqa: E402
-from streams.local.instance import TaskFolder  # noqa: E402
-from streams.settings import Settings  # noqa: E402
+from streams.engine.harness import Harness
+from streams.local.instance import TaskFolder
+from streams.settings import Settings
 
 T = 1_700_000_000 // HOUR * HOUR
 FEW_ROWS = Settings.model_validate({"engine": {"state_memory_rows": 5}})

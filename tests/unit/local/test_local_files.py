@@ -21,7 +21,7 @@ from streams.local.instance import FolderInUseError, InstanceFolder, _checksum
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "golden" / "state"))
 
-from write_state import N, go_on, served, task, truths  # noqa: E402
+from write_state import N, go_on, served, task, truths
 
 
 def rewrite_manifest(folder: Path, change: Callable[[dict], None]) -> None:
@@ -164,9 +164,8 @@ def test_a_full_disk_stops_loudly_and_loses_nothing(
     made.feed(served(N)[:30], batch_sizes=30)
     made.checkpoint()
     small_disk(limit)
-    with pytest.raises(StorageError, match="make room in engine.state_folder"):
-        for first in range(30, N, 20):
-            made.feed(served(N)[first : first + 20], batch_sizes=20)
+    with pytest.raises(StorageError, match=r"make room in engine\.state_folder"):
+        made.feed(served(N)[30:], batch_sizes=20)
     n_taken = made.positions["ml.predictions.v1"]
     small_disk(resource.RLIM_INFINITY)
     made.restart()
