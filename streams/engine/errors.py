@@ -44,7 +44,7 @@ class ChangelogFormatError(EngineError):
 class StateFolderError(EngineError):
     """The disk of `engine.state_folder` does not take what has to be written; the changelog has all of it."""
 
-    exit_code = 4
+    exit_code = 5
 
 
 class StateFolderInUseError(ConfigurationError):

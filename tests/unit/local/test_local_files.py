@@ -178,7 +178,7 @@ def test_a_full_disk_stops_loudly_and_loses_nothing(
 def test_a_full_disk_ends_the_worker() -> None:
     with pytest.raises(StateFolderError, match="task 0: no room") as caught:
         Losses(5, who="task 0").judge(StorageError("no room"), now=0.0, taking_over=False)
-    assert caught.value.exit_code == 4
+    assert caught.value.exit_code == 5
 
 
 def test_bits() -> None:
