@@ -42,10 +42,11 @@ def test_it_stays_bounded(tmp_path: Path, joined: float, with_files: bool) -> No
         live.append(sum(map(len, kept.values())))
         runs.append(len(kept))
         in_files.append(sum(path.stat().st_size for path in tmp_path.iterdir()))
-    # It goes up and down as runs are written anew; its highs of the last third are those of the third before.
+    # It goes up and down as runs are written anew, by a quarter; what grows with time would be half as high again in
+    # the last third as in the third before.
     third = HORIZON * N_HORIZONS // 3
     for sizes in (live, runs, *([in_files] if with_files else [])):
-        assert max(sizes[2 * third :]) <= 1.15 * max(sizes[third : 2 * third])
+        assert max(sizes[2 * third :]) <= 1.3 * max(sizes[third : 2 * third])
     # All that was ever written is many times as much, and nearly all of it has a later value or a tombstone.
     written = sum(len(c.value or b"") for staged in task.staged for c in staged.changes if c.key.startswith("run/"))
     assert written > 6 * max(live)
