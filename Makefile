@@ -12,9 +12,10 @@ DEPLOY ?= 2013-06-10
 SEED ?= 7
 HOLDBACK ?= 0
 CHAOS ?=
+RECORDS ?= 1000000
 DEMO_FLAGS := --broker $(BROKER) --scenario $(SCENARIO) --deploy $(DEPLOY) --seed $(SEED) --holdback $(HOLDBACK)
 
-.PHONY: help demo serve test test-fast lint kafka bench chaos schemas docs tools clean
+.PHONY: help demo serve test test-fast lint kafka fuzz bench chaos schemas docs tools clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -47,6 +48,9 @@ lint: $(STAMP) ## format, lint, types, import contracts
 
 kafka: $(STAMP) ## Apache Kafka on loopback in a folder of its own; Ctrl-C ends it
 	$(BIN)/python -m brokers.kafka
+
+fuzz: $(STAMP) ## a million mutated records against every stage: each one accounted for, memory bounded
+	$(BIN)/python -m tests.fuzz --records $(RECORDS) --seed $(SEED)
 
 bench: $(STAMP) ## events/s of the whole loop on Apache Kafka, beside the ceiling
 	$(BIN)/python -m benchmarks.pipeline

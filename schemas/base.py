@@ -56,11 +56,21 @@ def parse_duration(value: Any) -> timedelta:
         if match is None:
             msg = f"{value!r} is no duration: expected a number and a unit of ms, s, m, h, d, w, such as 6h"
             raise ValueError(msg)
-        duration = timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+        duration = _seconds(value, float(match[1]) * _UNITS[match[2]])
     if duration < timedelta(0):
         msg = f"{value!r} is negative: expected a duration of zero or more"
         raise ValueError(msg)
     return duration
+
+
+def _seconds(value: Any, seconds: float) -> timedelta:
+    if not seconds <= _LONGEST_SECONDS:
+        msg = f"{str(value)[:60]!r} is too long: expected at most a hundred years"
+        raise ValueError(msg)
+    return timedelta(seconds=seconds)
+
+
+_LONGEST_SECONDS = 100 * 366 * 86_400
 
 
 def format_duration(duration: timedelta) -> str:
@@ -95,7 +105,16 @@ Duration = Annotated[
 ]
 """A duration, written as a number and a unit."""
 
-Timestamp = Annotated[AwareDatetime, AfterValidator(lambda value: value.astimezone(UTC))]
+
+def _in_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        msg = f"{value.isoformat()} is no time in UTC: expected one of the years 1 to 9999"
+        raise ValueError(msg) from None
+
+
+Timestamp = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 """A point in event time with a zone, kept in UTC; RFC 3339 on the wire."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -57,6 +57,10 @@ class ValidationEvent(Event):
     robustness: dict[str, float] = Field(default_factory=dict)
 
 
+Amount = Annotated[float, Field(ge=0, le=1e18)]
+"""A finite quantity; NaN and infinity are none."""
+
+
 class ResourceEvent(Event):
     """Infrastructure and cost of serving (`ml.resources.v1`)."""
 
@@ -64,11 +68,11 @@ class ResourceEvent(Event):
     model_name: str = Field(pattern=NAME_PATTERN)
     model_version: str = ""
     instance: str = ""
-    cpu_ratio: float | None = Field(default=None, ge=0)
-    gpu_ratio: float | None = Field(default=None, ge=0)
-    memory_bytes: float | None = Field(default=None, ge=0)
-    queue_length: float | None = Field(default=None, ge=0)
-    n_replicas: int | None = Field(default=None, ge=0)
-    cost_usd: float | None = Field(default=None, ge=0)
+    cpu_ratio: Amount | None = None
+    gpu_ratio: Amount | None = None
+    memory_bytes: Amount | None = None
+    queue_length: Amount | None = None
+    n_replicas: int | None = Field(default=None, ge=0, le=1_000_000_000)
+    cost_usd: Amount | None = None
     """Cost since the previous event of this instance."""
     measured_at: Timestamp

@@ -119,8 +119,8 @@ class ModelSpec(Config):
     def _known_zone(cls, value: str) -> str:
         try:
             ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError) as error:
-            msg = f"{value!r} is no time zone: expected an IANA name such as America/New_York"
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError: a folder, or too long for a file
+            msg = f"{value[:60]!r} is no time zone: expected an IANA name such as America/New_York"
             raise ValueError(msg) from error
         return value
 

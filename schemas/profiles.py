@@ -75,7 +75,9 @@ class ProfileDelta(msgspec.Struct, frozen=True, kw_only=True, tag="delta", tag_f
     model_name: str
     source_partition: int
     seq: int
-    """The commit's number; a delta whose (model, source partition, seq) was merged already is skipped."""
+    """The commit's number; a delta whose (model, source partition, seq, parcel) was merged already is skipped."""
+    parcel: int = 0
+    """Counts too large for a record come in several deltas of one seq, numbered from 0; the last has all else."""
     watermarks: Watermarks
     parts: list[DeltaPart] = []
     offsets: dict[str, tuple[int, int]] = {}

@@ -32,6 +32,7 @@ from streams.commands.options import (
     OfSeverity,
     Reason,
     RollbackId,
+    Yes,
     check_word,
 )
 from streams.commands.shell import Commands, command_group
@@ -332,6 +333,35 @@ def create_topics() -> None:
     _run(body(load_settings()))
 
 
+@topics.command("expand", epilog="Example: plumbline topics expand --events 24 --dry-run")
+def expand_topics(
+    events: Annotated[int, typer.Option(min=1, max=1000, help="New partition count of predictions and labels.")],
+    partitioner: Annotated[
+        str, typer.Option(help="How producers place keys: murmur2, crc32, or auto, which looks at the log.")
+    ] = "auto",
+    dry_run: DryRun = False,
+    yes: Yes = False,
+) -> None:
+    """Grow the topics of events together with the state that belongs to them; producers and workers must be stopped."""
+    from streams.commands.expand import expand  # noqa: PLC0415
+
+    confirm = _yes if yes else typer.confirm
+    _run(expand(load_settings(), events, partitioner=partitioner, dry_run=dry_run, confirm=confirm))
+
+
+@app.command(epilog="Example: plumbline reset --application plumbline --dry-run")
+def reset(
+    application: Annotated[str, typer.Option(help="engine.application_id, once more: what it names is deleted.")],
+    dry_run: DryRun = False,
+    yes: Yes = False,
+) -> None:
+    """Forget what an application has done: offsets, changelogs, and counts under way; asks first."""
+    from streams.commands.reset import reset as body  # noqa: PLC0415
+
+    confirm = _yes if yes else typer.confirm
+    _run(body(load_settings(), application, dry_run=dry_run, confirm=confirm))
+
+
 @app.command(epilog="Example: plumbline doctor")
 def doctor(as_json: Json = False) -> None:
     """Check broker, guarantee, topics, settings, disk and clock; each line is ok or says what to do."""
@@ -415,6 +445,11 @@ def version() -> None:
         typer.echo(metadata.version("plumbline-monitor"))
     except metadata.PackageNotFoundError:
         typer.echo("0.0.0")
+
+
+def _yes(question: str) -> bool:
+    del question
+    return True
 
 
 def main() -> None:

@@ -80,6 +80,10 @@ RESTORE_SECONDS: Final = Histogram(
 )
 DEAD_LETTERS: Final = _counter("dead_letters_total", "Records set aside.", "stage", "reason")
 
+CONTROL_REFUSED: Final = _counter(
+    "control_events_refused_total", "Control events that contradict themselves or cannot be read.", "topic"
+)
+
 # Profiler
 PROFILER_EVENTS: Final = _counter(
     "profiler_events_total",

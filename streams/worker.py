@@ -17,7 +17,7 @@ from streams.control.view import ControlView
 from streams.engine.broker_watch import BrokerWatch
 from streams.engine.errors import ConfigurationError
 from streams.engine.follower import Follower
-from streams.engine.processor import Staged
+from streams.engine.processor import Record, Staged
 from streams.engine.runner import StageRunner
 from streams.engine.topics import TopicNames, ensure_topics
 from streams.settings import Settings, StageName, WebSettings
@@ -70,13 +70,22 @@ class ControlService(mode.Service):
 
     def __init__(self, settings: Settings, names: TopicNames, control: ControlView) -> None:
         super().__init__()
+        self._control = control
         self._follower = Follower(
             settings,
             names,
             topics=[topic.name for topic in CONTROL_TOPICS],
-            on_record=control.apply_record,
+            on_record=self._take,
             merged=True,
         )
+
+    def _take(self, topic: str, record: Record) -> None:
+        """Fold a record; one that is refused changes nothing, and is said and counted."""
+        n_before = self._control.n_rejected
+        self._control.apply_record(topic, record)
+        if self._control.n_rejected > n_before:
+            telemetry.CONTROL_REFUSED.labels(topic=topic).inc()
+            log.warning("control_event_refused", why=self._control.rejected[-1])
 
     async def on_start(self) -> None:
         """Read the control topics to their present end."""

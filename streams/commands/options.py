@@ -36,7 +36,8 @@ def written(names: Sequence[str]) -> str:
 
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line instead of a table.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be published, and publish nothing.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask first.")]
 Model = Annotated[str, typer.Option("--model", callback=check_name, help="Name of the model.")]
 AnyModel = Annotated[str | None, typer.Option("--model", callback=check_name, help="Only this model.")]
 Environment = Annotated[str, typer.Option("--environment", callback=check_name, help="Where it serves.")]

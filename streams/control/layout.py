@@ -11,6 +11,7 @@ N_SERVING_ERRORS: Final = "serving_error"
 N_BACKFILL: Final = "backfill"
 LATENCY: Final = "latency"
 COST: Final = "cost"
+_SUM_PREFIX: Final = "sum:"
 SUM_LATENCY: Final = "sum:latency"
 SUM_COST: Final = "sum:cost"
 PREDICTION: Final = "prediction"
@@ -81,6 +82,11 @@ class Layout:
             offsets[name], widths[name] = end, width
             end += width
         return cls(tuple(offsets), offsets, widths, end)
+
+    @property
+    def sums(self) -> list[str]:
+        """Sections that hold sums, which may be negative; all others hold counts."""
+        return [name for name in self.names if name.startswith(_SUM_PREFIX)]
 
     def slice(self, name: str) -> slice:
         """The slots of a section."""

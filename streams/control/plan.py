@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from detectors.binning import FeatureBins, NumericBins, bins_from_dict
 from detectors.latency import COST_BINS, DELAY_BINS, LATENCY_BINS
 from detectors.regression import ResidualBins
@@ -133,6 +136,14 @@ class Plan:
         return offsets
 
     @cached_property
+    def is_count(self) -> NDArray[np.bool_]:
+        """Which slots hold counts, never below zero; shape (width,)."""
+        mask = np.ones(self.layout.width, dtype=np.bool_)
+        for name in self.layout.sums:
+            mask[self.layout.slice(name)] = False
+        return mask
+
+    @cached_property
     def cell_ms(self) -> int:
         """Length of a cell in milliseconds."""
         return milliseconds(self.spec.cell)
@@ -206,3 +217,8 @@ def reference_blocks(reference: Reference) -> list[Block]:
 def reference_layout(reference: Reference) -> Layout:
     """Layout under which a reference was counted."""
     return Layout.of((section.name, section.width) for section in reference.sections)
+
+
+def rule_fields(plan: Plan) -> list[str]:
+    """Fields that guardrails read."""
+    return [name for _, rule in plan.rules for name in (rule.field, rule.less_or_equal) if name is not None]

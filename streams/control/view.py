@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
-
-from pydantic import ValidationError
 
 from schemas import topics
 from schemas.base import Event, milliseconds
 from schemas.deployments import DeploymentEvent, ValidationEvent
 from schemas.identifiers import model_key, split_model_key
-from schemas.models import ModelSpec
+from schemas.models import NAME_PATTERN, ModelSpec
 from schemas.monitors import Monitor, default_monitors
 from schemas.references import Reference
+from streams.control.contradictions import CONTRADICTIONS, ControlError, check_monitor, check_plan, check_reference
 from streams.control.plan import Plan, make_plan
 from streams.engine.processor import Record
 
 ANY_MODEL = "*"
+_MESSAGE_CHARS = 500
+_NAME = re.compile(NAME_PATTERN)
 
 
 class _Dated(Protocol):
@@ -40,6 +42,7 @@ class ControlView:
         self.revision = 0
         self.rejected: list[str] = []
         """Records that could not be read, in words; newest last, at most 100."""
+        self.n_rejected = 0
         self._specs: dict[str, list[ModelSpec]] = {}
         self._monitors: dict[str, dict[str, list[Monitor]]] = {}
         self._references: dict[str, list[Reference]] = {}
@@ -55,45 +58,92 @@ class ControlView:
             return
         try:
             self.apply(topic, record.value)
-        except ValidationError as error:
-            self.rejected = [*self.rejected[-99:], f"{topic}, offset {record.offset}: {error}"]
+        except ValueError as error:  # pydantic's ValidationError is one
+            self.n_rejected += 1
+            self.rejected = [*self.rejected[-99:], f"{topic}, offset {record.offset}: {str(error)[:_MESSAGE_CHARS]}"]
 
     def apply(self, topic: str, value: bytes) -> None:
-        """Fold one event.
+        """Fold one event, if every plan that follows from it can be made: what is in force must not stop a worker.
 
         Raises
         ------
         pydantic.ValidationError
             Where the value is not what the topic carries.
+        ControlError
+            Where it contradicts itself, or what was published before; then it changes nothing.
         """
-        if topic == topics.MODELS.name:
-            spec = ModelSpec.model_validate_json(value)
-            self._specs.setdefault(model_key(spec.environment, spec.model_name), []).append(spec)
-        elif topic == topics.MONITORS.name:
-            monitor = Monitor.model_validate_json(value)
-            of_model = self._monitors.setdefault(model_key(monitor.environment, monitor.model_name), {})
-            of_model.setdefault(monitor.monitor_id, []).append(monitor)
-        elif topic == topics.REFERENCES.name:
-            reference = Reference.model_validate_json(value)
-            self._references.setdefault(_key(reference), []).append(reference)
-        elif topic == topics.DEPLOYMENTS.name:
-            deployment = DeploymentEvent.model_validate_json(value)
-            self._deployments.setdefault(_key(deployment), {})[deployment.deployment_id] = deployment
-        elif topic == topics.VALIDATIONS.name:
-            validation = ValidationEvent.model_validate_json(value)
-            self._validations.setdefault(_key(validation), []).append(validation)
+        key, history, event = self._place(topic, value)
+        if history is None:
+            return
+        if not _NAME.match(event.environment):
+            self._prune()
+            msg = f"environment = {event.environment[:60]!r}: expected letters, digits, '.', '_' and '-'"
+            raise ControlError(msg)
+        history.append(event)
+        try:
+            plans = [plan for each in self._affected(topic, key) for plan in self._derived(each)]
+            for plan in plans:
+                check_plan(plan)
+            if isinstance(event, Reference):
+                check_reference(event)
+            elif isinstance(event, Monitor):
+                check_monitor(event)
+        except CONTRADICTIONS as error:
+            history.pop()
+            self._prune()
+            msg = f"{key}: {type(event).__name__} contradicts itself or what was published before: {error}"
+            raise ControlError(msg) from error
+        if isinstance(event, DeploymentEvent):
+            self._deployments.setdefault(key, {})[event.deployment_id] = event
+        self._plans.update({plan.plan_id: plan for plan in plans})
         self.revision += 1
         self._plan_cache.clear()
-        for key in {*self._specs, *self._references}:
-            self._register_plans(key)
 
-    def _register_plans(self, key: str) -> None:
-        """Keep every plan that ever was in force: rows counted under it may still get labels."""
+    def _place(self, topic: str, value: bytes) -> tuple[str, list[Any] | None, Any]:
+        """Read an event: its model's key, the history that it continues, and the event; no history for other topics."""
+        if topic == topics.MODELS.name:
+            spec = ModelSpec.model_validate_json(value)
+            key = model_key(spec.environment, spec.model_name)
+            return key, self._specs.setdefault(key, []), spec
+        if topic == topics.MONITORS.name:
+            monitor = Monitor.model_validate_json(value)
+            key = model_key(monitor.environment, monitor.model_name)
+            return key, self._monitors.setdefault(key, {}).setdefault(monitor.monitor_id, []), monitor
+        if topic == topics.REFERENCES.name:
+            reference = Reference.model_validate_json(value)
+            return _key(reference), self._references.setdefault(_key(reference), []), reference
+        if topic == topics.DEPLOYMENTS.name:
+            return _key(event := DeploymentEvent.model_validate_json(value)), [], event
+        if topic == topics.VALIDATIONS.name:
+            validation = ValidationEvent.model_validate_json(value)
+            return _key(validation), self._validations.setdefault(_key(validation), []), validation
+        return "", None, None
+
+    def _prune(self) -> None:
+        """A model that nothing was accepted of is not known."""
+        histories: list[dict[str, Any]] = [self._specs, self._references, self._validations]
+        for each in [*histories, *self._monitors.values()]:
+            for key in [key for key, history in each.items() if not history]:
+                del each[key]
+        for key in [key for key, by_id in self._monitors.items() if not by_id]:
+            del self._monitors[key]
+
+    def _affected(self, topic: str, key: str) -> list[str]:
+        """Models whose plans may follow from an event of a topic."""
+        if topic not in {topics.MODELS.name, topics.MONITORS.name, topics.REFERENCES.name}:
+            return []
+        environment, model_name = split_model_key(key)
+        if model_name != ANY_MODEL:
+            return [key]
+        known = {each for each in (*self._specs, *self._references) if split_model_key(each)[0] == environment}
+        # And one that nobody has announced: what is said of all models holds for it too.
+        return sorted({model_key(environment, "undeclared"), *known})
+
+    def _derived(self, key: str) -> list[Plan]:
+        """Every plan that ever was in force: rows counted under it may still get labels."""
         references: list[Reference | None] = list(self._references.get(key, [])) or [None]
-        for spec in self._specs.get(key, []) or [self._inferred(key)]:
-            for reference in references:
-                plan = make_plan(spec, reference, self.monitors(key))
-                self._plans[plan.plan_id] = plan
+        specs = self._specs.get(key, []) or [self._inferred(key)]
+        return [make_plan(spec, reference, self.monitors(key)) for spec in specs for reference in references]
 
     @staticmethod
     def _inferred(key: str) -> ModelSpec:

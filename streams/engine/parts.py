@@ -10,6 +10,7 @@ from typing import Protocol
 from streams.engine.clock import Clock
 from streams.engine.commit import Committer
 from streams.engine.processor import Processor, Staged
+from streams.engine.steps import OnStep, no_fault
 from streams.engine.topics import TopicNames
 from streams.local.instance import TaskFolder
 from streams.settings import Settings, StageName
@@ -75,6 +76,7 @@ class TaskParts:
     committer: Committer
     clock: Clock
     folder: TaskFolder | None = None
+    on_step: OnStep = no_fault
 
     @property
     def label(self) -> str:

@@ -22,6 +22,7 @@ from streams.engine.keep import Keep
 from streams.engine.parts import ProcessorCrashedError, TaskParts
 from streams.engine.poison import PoisonHunt
 from streams.engine.processor import CommitContext, DeadLetter, Record, Staged
+from streams.engine.steps import Step, around
 from streams.engine.takeover import TakenOver
 from streams.local.errors import StorageError
 
@@ -183,7 +184,8 @@ class Tenure:
             written = await self._commit(context, staged)
         if heartbeat:
             self._last_heartbeat = now
-        self._apply(staged, context)
+        async with around(self._parts.on_step, Step.APPLY):
+            self._apply(staged, context)
         if written is not None:
             async with self._deadline():
                 await self._parts.committer.forward(written)

@@ -19,7 +19,14 @@ from streams.engine.names import TopicNames
 from streams.settings import Settings, StageName
 from streams.stages import STAGES
 
-__all__ = ["CHANGELOG_MAX_BYTES", "TopicDescription", "TopicNames", "describe_topics", "ensure_topics"]
+__all__ = [
+    "CHANGELOG_MAX_BYTES",
+    "TopicDescription",
+    "TopicNames",
+    "describe_topics",
+    "ensure_topics",
+    "partition_counts",
+]
 
 CHANGELOG_MAX_BYTES: Final = 16 * MIB
 _LEADER_POLL_SECONDS: Final = 0.05
@@ -66,12 +73,13 @@ class TopicDescription:
 def count_advice(topic: TopicDescription, actual: int) -> str:
     """Say what is wrong with a partition count, and what to do."""
     variable = _COUNT_SETTINGS.get(topic.spread)
+    grow = "`plumbline topics expand --events COUNT` grows them together with the state"
     do = (
         "its records must have a single order, so delete the topic and run `plumbline topics create`, or set another"
         " PLUMBLINE_TOPICS_PREFIX"
         if variable is None
         else f"set {variable} to what is there, or delete the topic; inputs of one stage share one count, and a count"
-        " must not change while state exists"
+        f" must not change while state exists{f': {grow}' if topic.spread is Spread.EVENTS else ''}"
     )
     return f"{actual} partitions, expected {topic.n_partitions_expected}: {do}"
 
@@ -148,7 +156,7 @@ async def _describe(
             purpose = f"state of stage {stage.value}"
             rows.append((name, name, "state key", purpose, None, STAGES[stage].spread, changelog_config()))
     existing = set(await admin.list_topics())
-    counts = await _partition_counts(admin, [row[0] for row in rows if row[0] in existing])
+    counts = await partition_counts(admin, [row[0] for row in rows if row[0] in existing])
     return [
         TopicDescription(
             name=name,
@@ -165,11 +173,11 @@ async def _describe(
     ]
 
 
-async def _partition_counts(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, tuple[int, bool]]:
+async def partition_counts(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, tuple[int, bool]]:
     """Return partition count, and whether all have leaders, by topic; unknown topics are left out."""
     if not names:
         return {}
-    described: list[dict[str, Any]] = await admin.describe_topics(names)
+    described: list[dict[str, Any]] = await admin.describe_topics(list(names))
     return {
         each["topic"]: (
             len(each["partitions"]),
@@ -211,7 +219,7 @@ async def _wait_for_leaders(admin: AIOKafkaAdminClient, names: list[str], settin
     try:
         async with asyncio.timeout(settings.kafka.connect_timeout_seconds):
             while True:
-                counts = await _partition_counts(admin, names)
+                counts = await partition_counts(admin, names)
                 if all(name in counts and counts[name][1] for name in names):
                     return {name: count for name, (count, _) in counts.items()}
                 await asyncio.sleep(_LEADER_POLL_SECONDS)

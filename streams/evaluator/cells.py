@@ -82,6 +82,16 @@ class CellStore:
             cell[block.segment] = np.zeros(plan.layout.width, dtype=np.int64)
         np.add.at(cell[block.segment], block.slots, block.counts)
 
+    def would_fall_below_zero(self, key: CellKey, block: Block, plan: Plan) -> bool:
+        """Whether merging a block would leave a negative count: it takes back what this cell does not hold."""
+        taken = np.flatnonzero(block.counts < 0)
+        taken = taken[plan.is_count[block.slots[taken]]]
+        if not len(taken):
+            return False
+        counts = self.read(key, plan).get(block.segment)
+        here = 0 if counts is None else counts[block.slots[taken]]
+        return bool((here + block.counts[taken] < 0).any())
+
     def drop(self, key: CellKey) -> None:
         """Forget a cell."""
         self._packed.pop(key, None)

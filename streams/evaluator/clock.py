@@ -34,9 +34,9 @@ def _later(one: int | None, other: int | None) -> int | None:
 def hear_delta(state: ModelState, delta: ProfileDelta) -> bool:
     """Take a delta's watermarks; False where it was merged already."""
     source = state.sources.setdefault(delta.source_partition, SourceState())
-    if delta.seq <= source.seq:
+    if (delta.seq, delta.parcel) <= (source.seq, source.parcel):
         return False
-    source.seq = delta.seq
+    source.seq, source.parcel = delta.seq, delta.parcel
     source.idle_since_ms = None
     advance(source, delta.watermarks)
     if delta.totals:

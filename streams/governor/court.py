@@ -113,7 +113,7 @@ class Court:
         return f"{freeze.actor}: {freeze.comment}"
 
     def _quarantined(self, key: str) -> frozenset[str]:
-        own = {name.rpartition("@")[2] for name in self._ledger.quarantine if name.rpartition("@")[0] == key}
+        own = {name.partition("@")[2] for name in self._ledger.quarantine if name.partition("@")[0] == key}
         announced = {d.model_version for d in self._control.deployments(key) if d.quarantined}
         cleared = {name for name in announced if f"{key}@{name}" in self._ledger.cleared}
         return frozenset(own | (announced - cleared))

@@ -38,6 +38,8 @@ _TOPICS: Final[dict[type[Event], Topic]] = {
     Alert: topics.ALERTS,
     DeploymentEvent: topics.DEPLOYMENTS,
 }
+_LABELS: Final = ("alertname", "environment", "model_name")
+"""Labels by which an alert is put into an incident."""
 S = TypeVar("S", Case, IncidentState)
 
 
@@ -118,7 +120,12 @@ def _take(court: Court, topic: str, record: Record, key: str | None) -> DeadLett
         if topic == topics.EVIDENCE.name:
             court.take_evidence(RollbackEvidence.model_validate_json(value), record.timestamp)
         elif topic == topics.ALERTS.name:
-            court.take_alert(Alert.model_validate_json(value))
+            alert = Alert.model_validate_json(value)
+            missing = [name for name in _LABELS if not alert.labels.get(name)]
+            if missing:
+                message = f"{topic}: labels have no {missing[0]}: expected {', '.join(_LABELS)}"
+                return DeadLetter(record=record, reason="schema", message=message)
+            court.take_alert(alert)
         elif topic == topics.INTERVENTIONS.name:
             if not _is_signed(record, key):
                 message = f"{topic}: header {SIGNATURE_HEADER} is missing or wrong: expected one by the governor's key"

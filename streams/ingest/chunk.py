@@ -11,11 +11,13 @@ import msgspec
 import numpy as np
 
 from schemas.events import DEFAULT_ENVIRONMENT, WATERMARK_TYPE
+from streams.engine.partitioning import PARTITIONERS
 from streams.engine.processor import Record
+from streams.ingest.arrow import UnevenError
 from streams.ingest.envelope import FORMATS, check_key, expect_type, is_plain
 from streams.ingest.models import ModelNames, Models
 from streams.ingest.rejection import Reason, RejectedError, Rejection, shown, wrong
-from streams.ingest.values import UNKNOWN_MS, Int64, timestamps_ms
+from streams.ingest.values import LATEST_MS, UNKNOWN_MS, Int64, timestamps_ms
 from streams.settings import IngestSettings
 
 _BAD: Final = (msgspec.MsgspecError, TypeError, UnicodeDecodeError, RecursionError)
@@ -36,6 +38,8 @@ class Sorted:
 
     marks: list[Mark] = field(default_factory=list)
     rejected: list[tuple[Record, Rejection]] = field(default_factory=list)
+    n_rows: int = 0
+    """Events that were read, of whatever kind: one for each record, or each row of a batch."""
 
     def reject(self, record: Record, error: RejectedError, model_key: str | None = None) -> None:
         """Set a record aside."""
@@ -51,10 +55,15 @@ class ChunkReader:
         Bounds, and the models that are followed.
     event_type
         CloudEvents type of the topic's own event.
+    n_partitions
+        Of the topic; where it is given, batches are checked to lie in their rows' partition.
     """
 
-    def __init__(self, settings: IngestSettings, models: Models, event_type: str) -> None:
+    def __init__(
+        self, settings: IngestSettings, models: Models, event_type: str, *, n_partitions: int | None = None
+    ) -> None:
         self.settings = settings
+        self._n_partitions = n_partitions
         self.models = models
         self._type = event_type
         self._format = FORMATS["plumbline"]
@@ -122,7 +131,7 @@ class ChunkReader:
             payload = self._format(record)
             parsed = payload.event
             if payload.type == WATERMARK_TYPE:
-                sorted_.marks.append(self._mark(parsed, order))
+                sorted_.marks.append(self._mark(record, parsed, order))
                 return None
             expect_type(payload, self._type)
             return slow(i, parsed)
@@ -132,7 +141,7 @@ class ChunkReader:
             sorted_.reject(record, error, None if too_many else self.models.attributed(environment, model_name))
             return None
 
-    def _mark(self, parsed: dict[str, Any], order: int) -> Mark:
+    def _mark(self, record: Record, parsed: dict[str, Any], order: int) -> Mark:
         require(parsed, ("model_name", "not_before"))
         environment = text_of(parsed, "environment", DEFAULT_ENVIRONMENT)
         not_before = time_of(parsed, "not_before")
@@ -140,6 +149,8 @@ class ChunkReader:
         (at,) = timestamps_ms([not_before]).tolist()
         if at == UNKNOWN_MS:
             raise wrong("not_before", parsed["not_before"], "seconds since 1970, or RFC 3339", Reason.BAD_TIMESTAMP)
+        if record.timestamp > 0 and at > record.timestamp + self._skew_ms:  # every event after it would be late
+            raise self._ahead("not_before", parsed["not_before"], at - record.timestamp)
         return Mark(names.key, order, at)
 
     def admitted(
@@ -179,15 +190,33 @@ class ChunkReader:
                 bad[i] = True
         return np.flatnonzero(~bad)
 
+    def check_times(self, record: Record, times: Int64) -> None:
+        """Raise `UnevenError` where a row of a batch has no time, or one that is not to be."""
+        latest = record.timestamp + self._skew_ms if record.timestamp > 0 else LATEST_MS
+        if times.min() < 0 or times.max() > latest:
+            raise UnevenError
+
+    def check_partition(self, record: Record, ids: Sequence[bytes]) -> None:
+        """Raise `RejectedError` where the ends of a batch belong to another partition: no label would find them."""
+        if self._n_partitions is None:
+            return
+        for partitioner in PARTITIONERS.values():
+            if all(partitioner(id_, self._n_partitions) == record.partition for id_ in (ids[0], ids[-1])):
+                return
+        expected = f"only rows of partition {record.partition} of {self._n_partitions}, by murmur2 or crc32"
+        raise wrong("prediction_id", ids[0].decode(), expected, Reason.WRONG_PARTITION)
+
     def _time_error(self, record: Record, field_name: str, event: Any, time_ms: int) -> RejectedError:
         value = getattr(event, field_name)
         if isinstance(value, datetime):
             value = value.isoformat()
         if time_ms == UNKNOWN_MS:
             return wrong(field_name, value, "seconds since 1970 (not milliseconds), or RFC 3339", Reason.BAD_TIMESTAMP)
-        ahead = (time_ms - record.timestamp) / 1000
-        expected = f"at most {self.settings.max_future_skew_seconds:g} s ahead of the append time, not {ahead:.0f} s"
-        return wrong(field_name, value, expected, Reason.FUTURE_TIMESTAMP)
+        return self._ahead(field_name, value, time_ms - record.timestamp)
+
+    def _ahead(self, field_name: str, value: Any, by_ms: int) -> RejectedError:
+        most = f"at most {self.settings.max_future_skew_seconds:g} s ahead of the append time"
+        return wrong(field_name, value, f"{most}, not {by_ms / 1000:.0f} s", Reason.FUTURE_TIMESTAMP)
 
 
 def require(parsed: dict[str, Any], names: Iterable[str]) -> None:

@@ -19,6 +19,8 @@ Codes = NDArray[np.uint16]
 
 MAX_NAMES: Final = 4_096
 """Versions, and texts of labels, that are told apart per model; further ones are `__other__`."""
+MAX_NAME_CHARS: Final = 256
+"""A longer one is no name, and `__other__` too: every name is kept, and written down with every commit."""
 
 
 class Interner:
@@ -32,7 +34,7 @@ class Interner:
         """The name's code, a new one where it was never seen."""
         code = self._codes.get(name)
         if code is None:
-            if len(self.names) >= MAX_NAMES and name != OTHER_VALUE:
+            if (len(self.names) >= MAX_NAMES or len(name) > MAX_NAME_CHARS) and name != OTHER_VALUE:
                 return self.code(OTHER_VALUE)
             code = self._codes[name] = len(self.names)
             self.names.append(name)

@@ -71,7 +71,7 @@ def _structured(value: bytes) -> Payload:
 
 
 def parse_object(value: bytes) -> dict[str, Any]:
-    """Parse a JSON object, slowly and exactly: numbers beyond float64 become infinite, NaN is no JSON.
+    """Parse a JSON object of UTF-8, slowly and exactly: numbers beyond float64 become infinite, NaN is no JSON.
 
     Raises
     ------
@@ -79,7 +79,8 @@ def parse_object(value: bytes) -> dict[str, Any]:
         With `not_json`, or with `schema` where it is another kind of JSON.
     """
     try:
-        parsed = json.loads(value, parse_constant=_no_constant)
+        # Decoded here: `json.loads` would guess UTF-16, and let bytes of half a surrogate pair through.
+        parsed = json.loads(value.decode("utf-8-sig"), parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         head = value[:40].decode("utf-8", "replace")
         message = f"value starts with {head!r}: expected JSON ({error})"

@@ -15,7 +15,7 @@ import numpy as np
 
 from detectors.binning import NumericBins
 from schemas.events import DEFAULT_ENVIRONMENT
-from streams.control.plan import Plan
+from streams.control.plan import Plan, rule_fields
 from streams.ingest.values import Float64
 
 EventTime = float | Annotated[datetime, msgspec.Meta(tz=True)]
@@ -106,6 +106,14 @@ class PredictionSchema:
             return values
         return self.features(**{self._attributes[name]: value for name, value in values.items()})
 
+    def named(self, features: Any) -> dict[str, Any]:
+        """One record's features by name; those that are missing are left out."""
+        if self.is_open:
+            return dict(features)
+        found = {name: getattr(features, attribute) for name, attribute in self._attributes.items()}
+        # A number that is not itself is NaN: the default of a missing numeric feature.
+        return {name: value for name, value in found.items() if value is not None and value == value}  # noqa: PLR0124
+
     def column(self, features: Sequence[Any], name: str) -> list[Any] | None:
         """Raw values of one feature; None where it is not known."""
         if self.is_open:
@@ -171,8 +179,3 @@ def _kinds(plans: Sequence[Plan]) -> dict[str, str]:
         for name in (*plan.spec.segments, *plan.spec.groups, *rule_fields(plan)):
             kinds.setdefault(name, "mixed")
     return kinds
-
-
-def rule_fields(plan: Plan) -> list[str]:
-    """Fields that guardrails read."""
-    return [name for _, rule in plan.rules for name in (rule.field, rule.less_or_equal) if name is not None]

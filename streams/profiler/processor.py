@@ -25,7 +25,7 @@ from streams.profiler.packing import Array
 from streams.profiler.recording import Overlay, numbered, record
 from streams.profiler.restoring import META_KEY, Meta, Restored, small_entries
 from streams.profiler.samples import Sampler, chosen
-from streams.profiler.saying import counts, delta, heartbeat_output
+from streams.profiler.saying import counts, deltas, heartbeat_output
 from streams.profiler.shelf import Shelf
 from streams.profiler.staging import ModelChange, open_changes, stage_model
 from streams.profiler.watermarks import Clock, Horizons
@@ -50,8 +50,9 @@ class ProfilerProcessor:
         self._settings = settings
         self._control = control
         self._models = Models(control, max_models=settings.ingest.max_models)
-        self._predictions = PredictionReader(settings.ingest, self._models)
-        self._labels = LabelReader(settings.ingest, self._models)
+        n_partitions = settings.topics.events_partitions
+        self._predictions = PredictionReader(settings.ingest, self._models, n_partitions=n_partitions)
+        self._labels = LabelReader(settings.ingest, self._models, n_partitions=n_partitions)
         self._states: dict[str, ModelState] = {}
         self._book = RunBook()
         self._unattributed = Tally()
@@ -178,7 +179,11 @@ class ProfilerProcessor:
             changes=changes,
             unattributed=self._unattributed if nobody is None else self._unattributed.plus(nobody.dead()),
         )
-        outputs = [delta(change, context, inferred=self._control.spec(change.state.key).inferred) for change in changes]
+        outputs = [
+            output
+            for change in changes
+            for output in deltas(change, context, inferred=self._control.spec(change.state.key).inferred)
+        ]
         if heartbeat:
             n_partitions = self._settings.topics.events_partitions
             said = self._said(overlay)

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Any, Final
+from itertools import accumulate
+from typing import Final
 
+import msgspec
 import numpy as np
 
 from schemas.models import TaskKind
 from schemas.profiles import Sample
 from streams.control.bins import TAG_PREFIX, canonical_text, infer_kind
-from streams.control.plan import Plan
 from streams.ingest.loose import is_category
 from streams.ingest.predictions import Part
 
 SAMPLE_SIZE: Final = 2_000
 """Smallest hashes that are kept per model and version."""
+MAX_TEXT_CHARS: Final = 256
+"""Longer texts are no categories, and are not sampled."""
+_MAX_BYTES: Final = 4_000_000
+"""Of one commit's samples, so that its delta fits into a record; the largest hashes go first."""
 _EVERY: Final = 2**64
+_encoder: Final = msgspec.msgpack.Encoder()
 Taken = dict[str, dict[int, Sample]]
 """By version and hash."""
 
@@ -50,23 +56,27 @@ class Sampler:
             for i in np.flatnonzero(usable & (columns.version == code) & below).tolist():
                 stamp, hash_ = int(columns.timestamp_ms[i]), int(columns.hash_high[i])
                 if hash_ not in taken:
-                    taken[hash_] = self._sample(hash_, version, stamp, part.events[i], columns.plan)
+                    taken[hash_] = self._sample(hash_, version, stamp, part, i)
             for hash_ in sorted(taken)[SAMPLE_SIZE:]:
                 del taken[hash_]
 
-    def _sample(self, hash_: int, version: str, timestamp_ms: int, event: Any, plan: Plan) -> Sample:
-        features = {name: value for name, value in event.features.items() if name not in self.redact and _plain(value)}
+    def _sample(self, hash_: int, version: str, timestamp_ms: int, part: Part, i: int) -> Sample:
+        event, plan = part.events[i], part.columns.plan
+        # Not always a dict: in another environment the model may have a reference, and both share one schema.
+        found = part.schema.named(event.features)
+        features = {name: value for name, value in found.items() if name not in self.redact and _plain(value)}
         for name in (*plan.spec.segments, *plan.spec.groups):
-            if name in event.tags and name not in self.redact:
+            if name in event.tags and name not in self.redact and _plain(event.tags[name]):
                 features[TAG_PREFIX + name] = event.tags[name]
         regression = plan.spec.task is TaskKind.REGRESSION
+        predicted = event.prediction_value if regression else canonical_text(event.prediction_label)
         score = event.prediction_score
         return Sample(
             hash=hash_,
             model_version=version,
             timestamp_ms=timestamp_ms,
             features=features,
-            prediction=event.prediction_value if regression else canonical_text(event.prediction_label),
+            prediction=predicted if _plain(predicted) else None,
             score=score if isinstance(score, float) else None,
         )
 
@@ -78,8 +88,14 @@ class Sampler:
 
 
 def chosen(taken: Taken) -> list[Sample]:
-    """Everything that was taken, in order of version and hash."""
-    return [of_version[hash_] for _, of_version in sorted(taken.items()) for hash_ in sorted(of_version)]
+    """Everything that was taken and fits into a delta, in order of version and hash."""
+    found = [of_version[hash_] for _, of_version in sorted(taken.items()) for hash_ in sorted(of_version)]
+    sizes = [len(_encoder.encode(sample)) for sample in found]
+    if sum(sizes) <= _MAX_BYTES:
+        return found
+    by_hash = sorted(range(len(found)), key=lambda i: (found[i].hash, found[i].model_version))
+    fitting = {i for i, end in zip(by_hash, accumulate(sizes[i] for i in by_hash), strict=True) if end <= _MAX_BYTES}
+    return [sample for i, sample in enumerate(found) if i in fitting]
 
 
 def feature_kinds(samples: list[Sample]) -> dict[str, str]:
@@ -93,4 +109,6 @@ def feature_kinds(samples: list[Sample]) -> dict[str, str]:
 
 
 def _plain(value: object) -> bool:
-    return value is None or isinstance(value, (str, float)) or is_category(value)
+    if isinstance(value, str):
+        return len(value) <= MAX_TEXT_CHARS
+    return value is None or isinstance(value, float) or is_category(value)

@@ -10,10 +10,11 @@ import msgspec
 from schemas import topics
 from schemas.cloudevents import event_headers
 from schemas.identifiers import split_model_key
-from schemas.profiles import Heartbeat, ProfileDelta
+from schemas.profiles import Heartbeat, ProfileDelta, Watermarks
 from streams.engine.processor import EVERY_PARTITION, CommitContext, Output
 from streams.profiler.batch import NO_MODEL
 from streams.profiler.model import Tally
+from streams.profiler.parcels import parcels
 from streams.profiler.recording import Overlay
 from streams.profiler.samples import feature_kinds
 from streams.profiler.staging import ModelChange
@@ -24,28 +25,54 @@ _CONTENT_TYPE: Final = ("content-type", b"application/msgpack")
 _encoder: Final = msgspec.msgpack.Encoder()
 
 
-def delta(change: ModelChange, context: CommitContext, *, inferred: bool) -> Output:
-    """One model's share of a commit; without counts it still moves the watermarks."""
+def deltas(change: ModelChange, context: CommitContext, *, inferred: bool) -> list[Output]:
+    """One model's share of a commit, in one delta or in several; without counts it still moves the watermarks.
+
+    All but counts is in the last parcel: whoever has that one has everything.
+    """
     key = change.state.key
     environment, model_name = split_model_key(key)
-    said = ProfileDelta(
-        environment=environment,
-        model_name=model_name,
-        source_partition=context.partition,
-        seq=context.seq,
-        watermarks=change.clock.wire(),
-        parts=change.parts,
-        offsets={
-            topic: (context.previous_positions.get(topic, 0), position) for topic, position in context.positions.items()
-        },
-        samples=change.samples,
-        outcomes=change.outcomes,
-        totals=change.totals(),
-        inferred=inferred,
-        feature_kinds=feature_kinds(change.samples),
+    *rest, last = parcels(change.parts)
+    said = [
+        ProfileDelta(
+            environment=environment,
+            model_name=model_name,
+            source_partition=context.partition,
+            seq=context.seq,
+            parcel=parcel,
+            watermarks=Watermarks(),
+            parts=parts,
+            inferred=inferred,
+        )
+        for parcel, parts in enumerate(rest)
+    ]
+    said.append(
+        ProfileDelta(
+            environment=environment,
+            model_name=model_name,
+            source_partition=context.partition,
+            seq=context.seq,
+            parcel=len(rest),
+            watermarks=change.clock.wire(),
+            parts=last,
+            offsets={
+                topic: (context.previous_positions.get(topic, 0), position)
+                for topic, position in context.positions.items()
+            },
+            samples=change.samples,
+            outcomes=change.outcomes,
+            totals=change.totals(),
+            inferred=inferred,
+            feature_kinds=feature_kinds(change.samples),
+        )
     )
-    headers = _headers(f"profile-{context.partition}-{context.seq}-{key}", key)
-    return Output(topic=topics.PROFILES.name, key=key.encode(), value=_encoder.encode(said), headers=headers)
+    return [_delta_output(each, key) for each in said]
+
+
+def _delta_output(said: ProfileDelta, key: str) -> Output:
+    event_id = f"profile-{said.source_partition}-{said.seq}-{key}" + (f"-{said.parcel}" if said.parcel else "")
+    value = _encoder.encode(said)
+    return Output(topic=topics.PROFILES.name, key=key.encode(), value=value, headers=_headers(event_id, key))
 
 
 def heartbeat_output(

@@ -12,7 +12,7 @@ from streams.control import layout as sections
 from streams.control.layout import FIXED_POINT, N_SCORE_BINS, SCORE_MISSING
 from streams.control.plan import RESIDUAL_BINS, Plan
 from streams.ingest.columns import EventColumns
-from streams.ingest.extract import NOT_EVALUATED, VIOLATED
+from streams.ingest.rules import NOT_EVALUATED, VIOLATED
 from streams.profiler.table import Array
 
 SlotRows = NDArray[np.int32]
@@ -153,11 +153,11 @@ def outcome_slots(plan: Plan, rows: dict[str, Array], actual: Array) -> tuple[Sl
 
 def _residuals(plan: Plan, predicted: Array, actual: Array, out: SlotBuilder) -> None:
     scale = plan.value_scale
-    residual = (predicted - actual) / scale
-    known = ~np.isnan(residual)
-    out.add(sections.RESIDUAL, RESIDUAL_BINS.encode(residual), known)
-    out.add_sum(sections.SUM_ABS_ERROR, np.abs(residual))
-    out.add_sum(sections.SUM_ACTUAL, np.where(known, actual / scale, 0.0))
-    with np.errstate(over="ignore"):  # infinite squares are cut off like other large ones
+    with np.errstate(over="ignore"):  # infinite errors and squares are cut off like other large ones
+        residual = (predicted - actual) / scale
+        known = ~np.isnan(residual)
+        out.add(sections.RESIDUAL, RESIDUAL_BINS.encode(residual), known)
+        out.add_sum(sections.SUM_ABS_ERROR, np.abs(residual))
+        out.add_sum(sections.SUM_ACTUAL, np.where(known, actual / scale, 0.0))
         out.add_sum(sections.SUM_SQUARED_ERROR, residual**2)
         out.add_sum(sections.SUM_ACTUAL_SQUARED, np.where(known, (actual / scale) ** 2, 0.0))

@@ -9,6 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from schemas import topics
+from schemas.alerts import Alert
 from schemas.base import Event, milliseconds
 from schemas.evidence import Recovery, RollbackEvidence
 from schemas.identifiers import model_key
@@ -243,3 +244,16 @@ def test_what_cannot_be_read_is_a_dead_letter() -> None:
     assert [letter.reason for letter in harness.dead_letters] == ["schema"]
     assert states(harness) == ["requested", "approved"]
     assert model_key("production", "m") == (harness.outputs[0].key or b"").decode()
+
+
+def test_an_alert_without_the_labels_that_place_it_is_a_dead_letter() -> None:
+    harness = court()
+    labels = {"environment": "production", "model_name": "m"}
+    fields: dict[str, Any] = {
+        "alert_id": "a", "fingerprint": "f", "sequence": 1, "status": "firing", "starts_at": AS_OF, "updated_at": AS_OF,
+        "labels": labels, "annotations": {},
+        "evidence": {"detector": "d", "statistic": 1, "threshold": 1, "window": {"start": AS_OF, "end": AS_OF, "n": 1}},
+    }  # fmt: skip
+    harness.feed([record(topics.ALERTS.name, Alert.model_validate(fields), 0)])
+    (letter,) = harness.dead_letters
+    assert "labels have no alertname" in letter.message

@@ -1,0 +1,1 @@
+"""Hostile records against everything that reads records; `python -m tests.fuzz`."""
