@@ -14,7 +14,7 @@ from streams.profiler.batch import ModelBatch
 from streams.profiler.counting import PlanCounter
 from streams.profiler.join import Join, Joined, no_labels
 from streams.profiler.maturity import matured_outcomes
-from streams.profiler.model import MATRICES, ModelState, Tally, has_label
+from streams.profiler.model import MATRICES, ModelState, Tally, has_label, open_from
 from streams.profiler.outcomes import actual_under
 from streams.profiler.slots import input_slots, outcome_slots
 from streams.profiler.table import Array, concatenate_rows
@@ -52,7 +52,7 @@ class ModelChange:
 
     def totals(self) -> dict[str, int]:
         """Totals after this commit."""
-        state, start = self.state, self.clock.latest - self.horizons.label
+        state, start = self.state, open_from(self.clock, self.horizons)
         open_rows = state.open_rows.count_from(start)
         open_labels = state.open_labels.count_from(start)
         if self.joined is not None:
