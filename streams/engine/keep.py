@@ -22,10 +22,13 @@ class Keep:
         Whose state; one that keeps no files is left alone.
     position, seq
         Offset and number of the last commit record as it was restored.
+    life
+        The changelog's.
     """
 
-    def __init__(self, folder: TaskFolder | None, processor: Processor, *, position: int, seq: int) -> None:
+    def __init__(self, folder: TaskFolder | None, processor: Processor, *, position: int, seq: int, life: str) -> None:
         self._folder = folder
+        self._life = life
         self._processor = processor if isinstance(processor, LocalProcessor) else None
         self._position = position
         self._seq = seq
@@ -50,5 +53,9 @@ class Keep:
         checkpoint = self._processor.checkpoint(closing=closing)
         if checkpoint is not None:
             self._folder.save(
-                position=self._position, seq=self._seq, snapshot=checkpoint.snapshot, files=list(checkpoint.files)
+                position=self._position,
+                seq=self._seq,
+                life=self._life,
+                snapshot=checkpoint.snapshot,
+                files=list(checkpoint.files),
             )

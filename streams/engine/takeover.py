@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from streams.engine.changelog import CommitRecord, load_changes
+from streams.engine.changelog import CommitRecord, load_changes, new_life
 from streams.engine.clock import Clock
 from streams.engine.errors import PositionError
 from streams.engine.parts import TaskParts, TaskState
@@ -41,6 +41,8 @@ class TakenOver:
         Its offset in the changelog; -1 without one.
     generation
         Number of this owner.
+    life
+        The changelog's: see `CommitRecord`.
     n_entries
         Entries of the changelog that were read.
     """
@@ -51,6 +53,7 @@ class TakenOver:
     seq: int
     record_at: int
     generation: int
+    life: str
     n_entries: int
 
 
@@ -76,6 +79,7 @@ async def take_over(
         seq=0 if record is None else record.seq,
         record_at=restored.record_at,
         generation=1 if record is None else record.generation + 1,
+        life=new_life() if record is None or not record.life else record.life,
         n_entries=restored.n_entries,
     )
 
@@ -112,6 +116,9 @@ async def _restore(
         start=None if manifest is None else manifest.position,
     )
     record = restored.record
+    if manifest is not None and record is not None and record.life != manifest.life:
+        msg = "local files are of an earlier life of the changelog: it was deleted, or rewritten, since"
+        raise UnusableStateError(msg)
     if manifest is not None and (record is None or record.seq < manifest.seq):
         found_seq = "none" if record is None else record.seq
         msg = f"local files are of commit {manifest.seq}: expected at most {found_seq}, the last of the changelog"

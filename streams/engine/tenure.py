@@ -56,7 +56,8 @@ class Tenure:
         self._hunt = hunt
         self._processor = taken.processor
         self._generation = taken.generation
-        self._keep = Keep(parts.folder, taken.processor, position=taken.record_at, seq=taken.seq)
+        self._life = taken.life
+        self._keep = Keep(parts.folder, taken.processor, position=taken.record_at, seq=taken.seq, life=taken.life)
         self._ends = taken.ends
         self._seq = taken.seq
         self._committed = dict(taken.positions)
@@ -212,6 +213,7 @@ class Tenure:
             format=FORMAT,
             seq=context.seq,
             generation=self._generation,
+            life=self._life,
             positions={parts.names.in_use(topic): offset for topic, offset in context.positions.items()},
         )
         letters = [to_output(each, stage=parts.stage, names=parts.names) for each in staged.dead_letters]

@@ -92,6 +92,8 @@ class Manifest:
         Offset of a commit record in the changelog; what it and later ones say is to be read on top.
     seq
         Number of the commit.
+    life
+        The changelog's at that time.
     snapshot, snapshot_checksum
         File of the Processor's checkpoint.
     files
@@ -103,6 +105,7 @@ class Manifest:
     snapshot: str
     snapshot_checksum: int
     files: list[str]
+    life: str = ""
 
 
 class TaskFolder:
@@ -173,7 +176,7 @@ class TaskFolder:
                 raise UnusableStateError(msg)
         return Manifest(**written["state"])
 
-    def save(self, *, position: int, seq: int, snapshot: bytes, files: list[str]) -> None:
+    def save(self, *, position: int, seq: int, snapshot: bytes, files: list[str], life: str = "") -> None:
         """Write a checkpoint; the old one holds until this one is complete.
 
         Raises
@@ -189,6 +192,7 @@ class TaskFolder:
             snapshot=name,
             snapshot_checksum=xxhash.xxh3_64_intdigest(snapshot),
             files=files,
+            life=life,
         )
         written: dict[str, Any] = {"format": FORMAT, "owner": self._owner, "state": asdict(manifest)}
         written["checksum"] = _checksum(written)

@@ -111,6 +111,16 @@ def events(said: list[dict[str, Any]]) -> list[str]:
     return [entry["event"] for entry in said]
 
 
+def rewrite(folder: Path, part: str, name: str, value: str) -> None:
+    """Change every manifest, with a checksum that fits."""
+    for path in folder.glob("**/manifest.json"):
+        written = json.loads(path.read_text())
+        assert written[part][name]
+        written[part][name] = value
+        del written["checksum"]
+        path.write_text(json.dumps({**written, "checksum": _checksum(written)}))
+
+
 def test_files_are_used_or_dropped_and_nothing_is_lost(kafka: KafkaBroker, tmp_path: Path) -> None:
     folder = tmp_path / "state"
 
@@ -130,21 +140,20 @@ def test_files_are_used_or_dropped_and_nothing_is_lost(kafka: KafkaBroker, tmp_p
         said = await world.once(folder, 200)
         assert len(said) == 2
         assert all("is damaged: its section" in entry["reason"] for entry in said)
-        for path in folder.glob("**/manifest.json"):
-            written = json.loads(path.read_text())
-            assert written["owner"]["cluster_id"]
-            written["owner"]["cluster_id"] = "elsewhere"
-            del written["checksum"]
-            path.write_text(json.dumps({**written, "checksum": _checksum(written)}))
+        rewrite(folder, "owner", "cluster_id", "elsewhere")
         said = await world.once(folder, 200)
         assert len(said) == 2
         assert all("is of cluster_id 'elsewhere'" in entry["reason"] for entry in said)
+        rewrite(folder, "state", "life", "before a reset")
+        said = await world.once(folder, 200)
+        assert len(said) == 2
+        assert all("an earlier life of the changelog" in entry["reason"] for entry in said)
         assert await world.totals() == {
-            "predictions": 1200,
-            "predictions_joined": 1000,
+            "predictions": 1400,
+            "predictions_joined": 1200,
             "predictions_pending": 200,
-            "labels": 1000,
-            "labels_joined": 1000,
+            "labels": 1200,
+            "labels_joined": 1200,
         }
 
     asyncio.run(with_world(kafka, body))
