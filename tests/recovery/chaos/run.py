@@ -172,9 +172,12 @@ async def _settle(settings: Settings, control: ControlView, cluster: Cluster, pu
 
 async def _expected(settings: Settings, control: ControlView) -> Expected:
     expected = Expected(settings, control)
+    # In the order of appending: read apart, predictions run days of event time ahead of labels, and alerts expire.
     names = TopicNames(settings)
 
-    follower = Follower(settings, names, topics=[topics.PREDICTIONS.name, topics.LABELS.name], on_record=expected.take)
+    follower = Follower(
+        settings, names, topics=[topics.PREDICTIONS.name, topics.LABELS.name], on_record=expected.take, merged=True
+    )
     await follower.start()
     try:
         await follower.caught_up()
