@@ -33,6 +33,10 @@ class TopicLayoutError(ConfigurationError):
     """A topic has another partition count than the settings expect, or inputs of a stage differ."""
 
 
+class PartitionWithoutOwnerError(EngineError):
+    """A group is at rest, and nobody in it has some of its partitions."""
+
+
 class GuaranteeUnsupportedError(ConfigurationError):
     """The broker has no transactions, and the settings ask for exactly_once."""
 

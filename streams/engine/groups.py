@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.coordinator.protocol import ConsumerProtocol
 from aiokafka.errors import GroupIdNotFound, NoError, for_code
 from aiokafka.protocol.admin import DeleteGroupsRequest
 
@@ -28,6 +30,20 @@ async def members(admin: AIOKafkaAdminClient, group: str) -> list[str]:
                 raise for_code(code)(f"group {group!r} could not be described")
             found += [f"{member[1]} on {member[2]}" for member in in_it]
     return sorted(found)
+
+
+async def owned(admin: AIOKafkaAdminClient, group: str) -> frozenset[TopicPartition] | None:
+    """Return all partitions that a group's members own; None while it is not stable."""
+    found: set[TopicPartition] = set()
+    for response in await admin.describe_consumer_groups([group]):
+        for described in response.groups:
+            code, _, state, _, _, in_it = described[:6]
+            if for_code(code) is not NoError or state != "Stable":
+                return None
+            for member in in_it:
+                assignment = ConsumerProtocol.ASSIGNMENT.decode(bytes(member[4]))
+                found |= {TopicPartition(topic, p) for topic, partitions in assignment.assignment for p in partitions}
+    return frozenset(found)
 
 
 async def wait_until_empty(admin: AIOKafkaAdminClient, groups: list[str], *, within_seconds: float) -> None:

@@ -17,6 +17,7 @@ from streams.engine.commit import make_committer
 from streams.engine.errors import FetchError, PositionError, TopicLayoutError
 from streams.engine.feed import GroupFeed
 from streams.engine.layout import watch_layout
+from streams.engine.owners import watch_owners
 from streams.engine.parts import TaskParts, TaskState
 from streams.engine.processor import Processor, Staged
 from streams.engine.state_folder import open_state_folder
@@ -128,8 +129,9 @@ class StageRunner:
                 self._folder.close()
             raise
         feed.consumer.subscribe(list(self._topics), listener=_Listener(self))
-        watching = watch_layout(self.stage, self._settings, self._names)
-        loops = [self._fetch(feed), self._supervise(feed), feed.commit_offsets(), watching]
+        layout = watch_layout(self.stage, self._settings, self._names)
+        owners = watch_owners(self.stage, self._settings, self._names, is_idle=lambda: self._assigned == frozenset())
+        loops = [self._fetch(feed), self._supervise(feed), feed.commit_offsets(), layout, owners]
         self._loops = [asyncio.create_task(self._guarded(loop)) for loop in loops]
 
     async def wait_until_ready(self, timeout_seconds: float = 60.0) -> None:

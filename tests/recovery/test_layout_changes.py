@@ -8,11 +8,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 
 from brokers.kafka import KafkaBroker
 from schemas import topics
 from streams.engine.clients import open_admin
-from streams.engine.errors import TopicLayoutError
+from streams.engine.errors import PartitionWithoutOwnerError, TopicLayoutError
 from streams.engine.lag import LagReader
 from streams.engine.processor import Output
 from streams.engine.publisher import Publisher
@@ -65,3 +67,22 @@ async def test_partitions_that_are_added_end_the_stage_and_are_refused_at_the_ne
             await asyncio.wait_for(runner.wait(), 20)
         with pytest.raises(TopicLayoutError, match="has 3 partitions, expected 2"):
             await ensure_topics(settings, stages=[PROFILER], topics=_TOPICS)
+
+
+async def test_partitions_that_nobody_was_given_end_the_stage(
+    kafka: KafkaBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the leader of a group assigns by a view of the cluster that lacks a topic."""
+    nothing = ConsumerProtocolMemberAssignment(0, [], b"")
+    monkeypatch.setattr(
+        RangePartitionAssignor, "assign", classmethod(lambda _, __, members: dict.fromkeys(members, nothing))
+    )
+    settings = make_settings(kafka.bootstrap_servers, layout_check_interval_seconds=0.5)
+    await ensure_topics(settings, stages=[PROFILER], topics=_TOPICS)
+    runner = StageRunner(PROFILER, settings, TopicNames(settings), CountingProcessor)
+    await runner.start()
+    try:
+        with pytest.raises(PartitionWithoutOwnerError, match=r"partition 0 of '.*' has no owner, though group"):
+            await asyncio.wait_for(runner.wait(), 20)
+    finally:
+        await runner.stop()
