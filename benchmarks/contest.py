@@ -154,7 +154,10 @@ async def _told(session: Session, child: Child, topic: str, n_pairs: int) -> Usa
                     return usage(child.pid)
                 child.check()
     except TimeoutError:
-        msg = f"the contender told of {n_told} pairs within {_RESULT_SECONDS:g} s: expected {n_pairs}; its last lines:\n{child.tail}"
+        msg = (
+            f"the contender told of {n_told} pairs within {_RESULT_SECONDS:g} s: expected {n_pairs};"
+            f" its last lines:\n{child.tail}"
+        )
         raise CountError(msg) from None
     finally:
         await consumer.stop()

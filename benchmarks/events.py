@@ -81,12 +81,13 @@ def monitors() -> tuple[Monitor, ...]:
     return default_monitors(spec())
 
 
-def reference() -> Reference:
+def reference(of: ModelSpec | None = None) -> Reference:
     """Bins and counts of cells before `START`, drawn as the events are."""
-    span = _REFERENCE_CELLS * CELL.total_seconds()
+    of = of or spec()
+    span = _REFERENCE_CELLS * of.cell.total_seconds()
     drawn = list(events(_N_REFERENCE, seed=0, start=START - span, step_seconds=span / _N_REFERENCE))
     return build_reference(
-        spec(), (prediction for _, prediction, _ in drawn), (label for _, _, label in drawn), reference_id="bench"
+        of, (prediction for _, prediction, _ in drawn), (label for _, _, label in drawn), reference_id="bench"
     )
 
 

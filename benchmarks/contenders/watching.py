@@ -38,9 +38,8 @@ class Watch:
             detector = self._features.get(name)
             if detector is None:
                 detector = self._features[name] = ADWIN()
-            if isinstance(value, str):
-                value = self._codes.setdefault((name, value), len(self._codes))
-            detector.update(value)
+            is_text = isinstance(value, str)
+            detector.update(self._codes.setdefault((name, value), len(self._codes)) if is_text else value)
             if detector.drift_detected:
                 self._drifted.append(name)
 
