@@ -114,6 +114,12 @@ class Child:
             raise ChildError(msg)
         return reading
 
+    async def interrupt(self) -> None:
+        """Send SIGINT, and wait for its end: some programs write what they found only then."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGINT)
+            await asyncio.wait_for(self._process.wait(), _GRACE_SECONDS)
+
     @property
     def tail(self) -> str:
         """The last lines that it said."""
