@@ -190,7 +190,7 @@ async def on_broker(bootstrap_servers: str, n: int) -> list[Result]:
             )
         ends = await lag.ends([topics.PREDICTIONS.name, topics.LABELS.name])
         ceiling = await _ceiling(settings, names, 2 * n)
-        return [ceiling, await _whole_loop(settings, names, lag, ends, 2 * n)]
+        return [ceiling, await whole_loop(settings, names, lag, ends, 2 * n)]
 
 
 async def _ceiling(settings: Settings, names: TopicNames, n: int) -> Result:
@@ -222,9 +222,10 @@ async def _ceiling(settings: Settings, names: TopicNames, n: int) -> Result:
         await consumer.stop()
 
 
-async def _whole_loop(
+async def whole_loop(
     settings: Settings, names: TopicNames, lag: LagReader, ends: dict[tuple[str, int], int], n: int
 ) -> Result:
+    """Stage 1 on what stands on its topics, until all n events of it are committed."""
     view = control()
     read = asyncio.Event()
     n_read = 0

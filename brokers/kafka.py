@@ -137,7 +137,8 @@ class KafkaBroker(ChildBroker):
 
     def _format(self) -> None:
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        command = ["java", *self._java("kafka.tools.StorageTool"), "format", "-t", cluster, "-c", *self._config()]
+        options = ["format", f"--cluster-id={cluster}", "-c", *self._config()]
+        command = ["java", *self._java("kafka.tools.StorageTool"), *options]
         if self.security is not None:
             command += self.security.format_options()
         done = subprocess.run(  # noqa: S603 - built here

@@ -215,13 +215,14 @@ def run_worker(settings: Settings, stages: Iterable[StageName], parts: Callable[
         return 1
     finally:
         watchdog.disarm()
+        gc.freeze()  # or the interpreter's last collections walk over all of it: half a second of every shutdown
 
 
 async def _run(
     settings: Settings, stages: frozenset[StageName], parts: Callable[[], Parts] | None, watchdog: Watchdog
 ) -> int:
     stopping = asyncio.Event()
-    with _signals(stopping):
+    with _signals(stopping, watchdog):
         worker = build_app(settings, stages, None if parts is None else parts())
         app = worker.app
         starting = asyncio.ensure_future(app.start())
@@ -253,16 +254,20 @@ def _failure(app: faust.App, starting: asyncio.Future[Any]) -> BaseException | N
 
 
 @contextlib.contextmanager
-def _signals(stopping: asyncio.Event) -> Iterator[None]:
+def _signals(stopping: asyncio.Event, watchdog: Watchdog) -> Iterator[None]:
+    """Python's own handlers: they run while the loop is busy, so that the watchdog counts from the signal on."""
     loop = asyncio.get_running_loop()
-    signals = (signal.SIGINT, signal.SIGTERM)
-    for each in signals:
-        loop.add_signal_handler(each, stopping.set)
+
+    def stop(*_: object) -> None:
+        watchdog.arm()
+        loop.call_soon_threadsafe(stopping.set)
+
+    before = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        for each in signals:
-            loop.remove_signal_handler(each)
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 class Watchdog:
@@ -276,23 +281,26 @@ class Watchdog:
 
     def __init__(self, timeout_seconds: float) -> None:
         self._timeout_seconds = timeout_seconds
-        self._timer: threading.Timer | None = None
         self._failure: BaseException | None = None
+        self._disarmed = threading.Event()
+        # A pipe, since a signal handler may write to one whatever the main thread was at; locks it may not take.
+        self._armed, self._arm = os.pipe()
+        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     def arm(self, failure: BaseException | None = None) -> None:
-        """Begin to count; the failure that led to the end, if one did, is said and gives the exit code."""
-        self._failure = failure
-        if self._timer is None:
-            self._timer = threading.Timer(self._timeout_seconds, self._bark)
-            self._timer.daemon = True
-            self._timer.start()
+        """Begin to count, once; the failure that led to the end, if one did, is said and gives the exit code."""
+        self._failure = failure or self._failure
+        os.write(self._arm, b"!")
 
     def disarm(self) -> None:
         """Stop counting: the end was orderly."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._disarmed.set()
+        self.arm()
 
-    def _bark(self) -> None:
+    def _watch(self) -> None:
+        os.read(self._armed, 1)
+        if self._disarmed.wait(self._timeout_seconds):
+            return
         sys.stderr.write(f"shutdown took more than {self._timeout_seconds:g} s: ending without waiting further\n")
         if self._failure is not None:
             sys.stderr.write(f"worker_failed: {type(self._failure).__name__}: {self._failure}\n")

@@ -232,6 +232,8 @@ class EngineSettings(_Group):
     """Static membership: a restart under the same id moves no partition."""
     on_processing_error: Literal["stop", "dead_letter"] = "stop"
     """What a record does that trips our own code: stop the worker, or become a dead letter after three crashes."""
+    layout_check_interval_seconds: float = Field(default=30.0, gt=0)
+    """How often a running stage looks whether its topics are still there, with the partitions that they had."""
     max_task_losses: int = Field(default=5, ge=1)
     """A task lost more often than this within ten minutes ends the worker, non-zero."""
 
@@ -241,6 +243,10 @@ class IngestSettings(_Group):
 
     max_record_bytes: int = Field(default=1_000_000, ge=1_000)
     """Larger records are dead letters."""
+    max_batch_bytes: int = Field(default=1_000_000, ge=1_000)
+    """Larger Arrow batches are dead letters."""
+    max_batch_rows: int = Field(default=100_000, ge=1)
+    """Arrow batches of more rows are dead letters."""
     max_future_skew_seconds: float = Field(default=300.0, ge=0)
     """How far an event's own time may lie ahead of its append time."""
     max_models: int = Field(default=1_000, ge=1)

@@ -37,6 +37,7 @@ from streams.engine.groups import wait_until_empty
 from streams.engine.names import TopicNames
 from streams.engine.partitioning import PARTITIONERS, PartitionerSurvey, Places
 from streams.engine.processor import CommitContext, Output, Record
+from streams.ingest.arrow import ids_of, is_batch, open_batch
 from streams.ingest.envelope import payload_of
 from streams.ingest.rejection import RejectedError
 from streams.ingest.values import hashes
@@ -262,7 +263,7 @@ class _Move:
         def take(records: Sequence[Record]) -> None:
             nonlocal unread
             unread += sum(record.offset >= positions[record.partition] for record in records)
-            ids = [id_ for record in records if (id_ := _id_of(record, survey)) is not None]
+            ids = [id_ for record in records for id_ in self._ids(record, survey)]
             places.learn(ids, *hashes(ids))
 
         await scan(self._settings, name, self._n_old, take)
@@ -272,6 +273,16 @@ class _Move:
                 " and stop them when `plumbline_consumer_lag_records` is zero"
             )
             raise CommandError(msg)
+
+    def _ids(self, record: Record, survey: PartitionerSurvey) -> list[bytes]:
+        """The ids that a record is about: one, or those of a batch's rows."""
+        if not is_batch(record.headers):
+            id_ = _id_of(record, survey)
+            return [] if id_ is None else [id_]
+        try:
+            return ids_of(open_batch(record, self._settings.ingest))
+        except RejectedError:  # a dead letter has no row that waits
+            return []
 
     def _unplaced(self, error: UnplacedError) -> CommandError:
         inputs = " or ".join(self._names.in_use(each.name) for each in _INPUTS)

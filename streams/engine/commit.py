@@ -18,6 +18,7 @@ from streams.engine.clients import drop_producer, start_producer, start_transact
 from streams.engine.errors import TaskLostError
 from streams.engine.processor import Change, Output
 from streams.engine.sends import Sends
+from streams.engine.steps import OnStep, Step, around, no_fault
 from streams.engine.topics import CHANGELOG_MAX_BYTES, TopicNames
 from streams.settings import ProcessingGuarantee, Settings, StageName
 
@@ -63,13 +64,23 @@ class TransactionCommitter:
     ----------
     settings, names, stage, partition
         Which task this is.
+    on_step
+        Awaited before and after every step.
     """
 
-    def __init__(self, settings: Settings, names: TopicNames, stage: StageName, partition: int) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        names: TopicNames,
+        stage: StageName,
+        partition: int,
+        on_step: OnStep = no_fault,
+    ) -> None:
         self._settings = settings
         self._names = names
         self._stage = stage
         self._partition = partition
+        self._on_step = on_step
         self._producer: AIOKafkaProducer | None = None
 
     async def start(self) -> None:
@@ -92,14 +103,18 @@ class TransactionCommitter:
         sends = Sends(producer, self._names)
         try:
             await producer.begin_transaction()
-            for key, value in changes:
-                await sends.record(topic, key, value, self._partition)
-            for output in (*commit.dead_letters, *commit.outputs):
-                await sends.output(output)
-            await sends.record(topic, COMMIT_KEY, record, self._partition)
-            await sends.done()
-            await producer.send_offsets_to_transaction(offsets, self._names.group(self._stage))
-            await producer.commit_transaction()
+            async with around(self._on_step, Step.OUTPUTS):
+                for output in (*commit.dead_letters, *commit.outputs):
+                    await sends.output(output)
+            async with around(self._on_step, Step.CHANGELOG):
+                for key, value in changes:
+                    await sends.record(topic, key, value, self._partition)
+                await sends.record(topic, COMMIT_KEY, record, self._partition)
+                await sends.done()
+            async with around(self._on_step, Step.OFFSETS):
+                await producer.send_offsets_to_transaction(offsets, self._names.group(self._stage))
+            async with around(self._on_step, Step.COMMIT):
+                await producer.commit_transaction()
         except BaseException:
             sends.forget()
             raise
@@ -137,13 +152,23 @@ class TailCommitter:
     ----------
     settings, names, stage, partition
         Which task this is.
+    on_step
+        Awaited before and after every step.
     """
 
-    def __init__(self, settings: Settings, names: TopicNames, stage: StageName, partition: int) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        names: TopicNames,
+        stage: StageName,
+        partition: int,
+        on_step: OnStep = no_fault,
+    ) -> None:
         self._settings = settings
         self._names = names
         self._stage = stage
         self._partition = partition
+        self._on_step = on_step
         self._producer: AIOKafkaProducer | None = None
         self._end = 0
 
@@ -171,11 +196,13 @@ class TailCommitter:
         changelog.check_size(f"commit record {record.seq}", value, max_bytes=CHANGELOG_MAX_BYTES)
         sends = Sends(producer, self._names)
         try:
-            for letter in commit.dead_letters:
-                await sends.output(letter)
-            await sends.done()
-            await sends.record(self._names.changelog(self._stage), COMMIT_KEY, value, self._partition)
-            (written,) = await sends.done()
+            async with around(self._on_step, Step.OUTPUTS):
+                for letter in commit.dead_letters:
+                    await sends.output(letter)
+                await sends.done()
+            async with around(self._on_step, Step.CHANGELOG):
+                await sends.record(self._names.changelog(self._stage), COMMIT_KEY, value, self._partition)
+                (written,) = await sends.done()
         except BaseException:
             sends.forget()
             raise
@@ -198,13 +225,16 @@ class TailCommitter:
         sends = Sends(_started(self._producer), self._names)
         topic = self._names.changelog(self._stage)
         try:
-            for key, value in changelog.change_records(changelog.load_changes(record), max_bytes=CHANGELOG_MAX_BYTES):
-                await sends.record(topic, key, value, self._partition)
-            for written in await sends.done():
-                self._end = max(self._end, written.offset + 1)
-            for output in changelog.load_outputs(record):
-                await sends.output(output)
-            await sends.done()
+            changes = changelog.change_records(changelog.load_changes(record), max_bytes=CHANGELOG_MAX_BYTES)
+            async with around(self._on_step, Step.FORWARD_CHANGES):
+                for key, value in changes:
+                    await sends.record(topic, key, value, self._partition)
+                for written in await sends.done():
+                    self._end = max(self._end, written.offset + 1)
+            async with around(self._on_step, Step.FORWARD_OUTPUTS):
+                for output in changelog.load_outputs(record):
+                    await sends.output(output)
+                await sends.done()
         except BaseException:
             sends.forget()
             raise
@@ -220,13 +250,15 @@ class TailCommitter:
             await drop_producer(producer)
 
 
-def make_committer(settings: Settings, names: TopicNames, stage: StageName, partition: int) -> Committer:
+def make_committer(
+    settings: Settings, names: TopicNames, stage: StageName, partition: int, on_step: OnStep = no_fault
+) -> Committer:
     """Make the committer of a task for the guarantee in the settings."""
     kinds: dict[ProcessingGuarantee, Any] = {
         ProcessingGuarantee.EXACTLY_ONCE: TransactionCommitter,
         ProcessingGuarantee.AT_LEAST_ONCE: TailCommitter,
     }
-    committer: Committer = kinds[settings.engine.processing_guarantee](settings, names, stage, partition)
+    committer: Committer = kinds[settings.engine.processing_guarantee](settings, names, stage, partition, on_step)
     return committer
 
 

@@ -12,6 +12,7 @@ from aiokafka.errors import IllegalStateError, KafkaError
 
 from streams.engine.clients import make_group_consumer
 from streams.engine.ends import bounds
+from streams.engine.steps import OnStep, Step, around, no_fault
 from streams.engine.topics import TopicNames
 from streams.settings import ProcessingGuarantee, Settings, StageName
 from streams.stages import STAGES
@@ -30,12 +31,15 @@ class GroupFeed:
     ----------
     stage, settings, names
         Whose group.
+    on_step
+        Awaited before and after the group's offsets, where a commit does not carry them.
     """
 
-    def __init__(self, stage: StageName, settings: Settings, names: TopicNames) -> None:
+    def __init__(self, stage: StageName, settings: Settings, names: TopicNames, *, on_step: OnStep = no_fault) -> None:
         self._stage = stage
         self._names = names
         self._settings = settings
+        self._on_step = on_step
         self._topics = tuple(topic.name for topic in STAGES[stage].inputs)
         engine = settings.engine
         self._carried = engine.processing_guarantee is ProcessingGuarantee.EXACTLY_ONCE
@@ -140,7 +144,8 @@ class GroupFeed:
             return
         try:
             async with asyncio.timeout(_FLUSH_SECONDS):
-                await self.consumer.commit(offsets)
+                async with around(self._on_step, Step.OFFSETS):
+                    await self.consumer.commit(offsets)
         except (KafkaError, TimeoutError) as error:  # a rebalance, most likely
             log.info("group_offsets_not_committed", stage=self._stage.value, error=repr(error))
             for each, at in offsets.items():

@@ -10,6 +10,7 @@ from typing import Protocol
 from streams.engine.clock import Clock
 from streams.engine.commit import Committer
 from streams.engine.processor import Processor, Staged
+from streams.engine.steps import OnStep, no_fault
 from streams.engine.topics import TopicNames
 from streams.settings import Settings, StageName
 from streams.stages import STAGES
@@ -73,6 +74,7 @@ class TaskParts:
     feed: Feed
     committer: Committer
     clock: Clock
+    on_step: OnStep = no_fault
 
     @property
     def label(self) -> str:

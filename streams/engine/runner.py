@@ -16,8 +16,10 @@ from streams.engine.clock import Clock
 from streams.engine.commit import make_committer
 from streams.engine.errors import FetchError, PositionError, TopicLayoutError
 from streams.engine.feed import GroupFeed
+from streams.engine.layout import watch_layout
 from streams.engine.parts import TaskParts, TaskState
 from streams.engine.processor import Processor, Staged
+from streams.engine.steps import OnStep, no_fault
 from streams.engine.task import Task
 from streams.engine.topics import TopicNames
 from streams.settings import ProcessingGuarantee, Settings, StageName
@@ -45,6 +47,8 @@ class StageRunner:
         Called when a partition has gone elsewhere, or at the end.
     clock
         Time.
+    on_step
+        Awaited before and after every step of a commit; tests crash there.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class StageRunner:
         on_closed: Callable[[StageName, int], None] = lambda *_: None,
         *,
         clock: Clock | None = None,
+        on_step: OnStep = no_fault,
     ) -> None:
         self.stage = stage
         self._settings = settings
@@ -65,6 +70,7 @@ class StageRunner:
         self._on_committed = on_committed
         self._on_closed = on_closed
         self._clock = clock or Clock()
+        self._on_step = on_step
         self._topics = {names.in_use(topic.name): topic.name for topic in STAGES[stage].inputs}
         self._tasks: dict[int, Task] = {}
         self._closing: dict[int, asyncio.Task[None]] = {}
@@ -109,14 +115,15 @@ class StageRunner:
 
     async def start(self) -> None:
         """Join the group; returns before partitions are assigned."""
-        feed = self._feed = GroupFeed(self.stage, self._settings, self._names)
+        feed = self._feed = GroupFeed(self.stage, self._settings, self._names, on_step=self._on_step)
         try:
             await start_reader(feed.consumer, self._settings)
         except BaseException:
             await feed.consumer.stop()
             raise
         feed.consumer.subscribe(list(self._topics), listener=_Listener(self))
-        loops = [self._fetch(feed), self._supervise(feed), feed.commit_offsets()]
+        watching = watch_layout(self.stage, self._settings, self._names)
+        loops = [self._fetch(feed), self._supervise(feed), feed.commit_offsets(), watching]
         self._loops = [asyncio.create_task(self._guarded(loop)) for loop in loops]
 
     async def wait_until_ready(self, timeout_seconds: float = 60.0) -> None:
@@ -241,13 +248,21 @@ class StageRunner:
 
     def _reconcile(self, feed: GroupFeed, assigned: frozenset[TopicPartition]) -> None:
         partitions = {each.partition for each in assigned}
+        n_expected = self._names.n_partitions(STAGES[self.stage].spread)
+        if partitions and max(partitions) >= n_expected:
+            msg = (
+                f"stage {self.stage.value} was given partition {max(partitions)}: expected {n_expected} partitions of"
+                f" {sorted(self._topics)}; a count must not change while state exists, since keys move to other"
+                " partitions than their state"
+            )
+            raise TopicLayoutError(msg)
         for partition in sorted(partitions):
             ours = {each.topic for each in assigned if each.partition == partition}
             if ours != set(self._topics):
                 msg = (
                     f"partition {partition} of stage {self.stage.value} came with topics {sorted(ours)}: expected"
-                    f" {sorted(self._topics)}; every member of group {self._names.group(self.stage)!r} needs the same"
-                    " inputs with the same partition count"
+                    f" {sorted(self._topics)}; a topic was deleted, or has another partition count, or another member"
+                    f" of group {self._names.group(self.stage)!r} reads other topics"
                 )
                 raise TopicLayoutError(msg)
         for partition in set(self._tasks) - partitions:
@@ -270,8 +285,9 @@ class StageRunner:
                 make_processor=self._make_processor,
                 on_committed=self._on_committed,
                 feed=feed,
-                committer=make_committer(self._settings, self._names, self.stage, partition),
+                committer=make_committer(self._settings, self._names, self.stage, partition, self._on_step),
                 clock=self._clock,
+                on_step=self._on_step,
             )
         )
 

@@ -21,6 +21,7 @@ from streams.engine.inbox import Inbox
 from streams.engine.parts import ProcessorCrashedError, TaskParts
 from streams.engine.poison import PoisonHunt
 from streams.engine.processor import CommitContext, DeadLetter, Record, Staged
+from streams.engine.steps import Step, around
 from streams.engine.takeover import TakenOver
 
 log = structlog.get_logger(__name__)
@@ -180,7 +181,8 @@ class Tenure:
             written = await self._commit(context, staged)
         if heartbeat:
             self._last_heartbeat = now
-        self._apply(staged, context)
+        async with around(self._parts.on_step, Step.APPLY):
+            self._apply(staged, context)
         if written is not None:
             async with self._deadline():
                 await self._parts.committer.forward(written)

@@ -26,13 +26,12 @@ from schemas.models import ModelSpec
 from schemas.monitors import INPUT_DRIFT_SIGNALS, OUTCOME_SIGNALS, Monitor, Signal
 from schemas.references import Reference
 from streams.evaluator.lifecycle import Condition, Life, Terms, advance, supersede
-from streams.evaluator.state import AlertState
+from streams.evaluator.state import AlertState, Moves
 from streams.evaluator.watch import Alarm
 
 REASSERT_MS: Final = milliseconds(timedelta(days=1))
 """A raised alert is said again at least this often, so that `expires_at` moves on."""
 EXPIRY_MS: Final = 3 * REASSERT_MS
-N_TOP_FEATURES: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +47,8 @@ class Scene:
     deployment: DeploymentEvent | None
     config_revision: str
     coverage: float | None
-    moved: Mapping[str, float]
-    """Per feature, how much further than usual it stands from the reference (population stability index)."""
+    moves: Moves
+    """How much further than usual features stand from the reference (population stability index)."""
     incumbent_affected: bool | None = None
     offsets: Mapping[str, Mapping[str, tuple[int, int]]] | None = None
 
@@ -123,7 +122,7 @@ def _evidence(
     )
 
 
-def explain(monitor: Monitor, scene: Scene, lines: Mapping[str, str]) -> Explanation:
+def explain(monitor: Monitor, scene: Scene) -> Explanation:
     """Say which features moved most, and where the cause probably lies.
 
     Parameters
@@ -131,16 +130,12 @@ def explain(monitor: Monitor, scene: Scene, lines: Mapping[str, str]) -> Explana
     monitor
         The monitor that raised it.
     scene
-        For the features' population stability index in the last window.
-    lines
-        Per feature, the bin that moved most, in words.
+        For how far the features have moved.
     """
-    total = sum(scene.moved.values())
-    top = sorted(scene.moved.items(), key=lambda item: -item[1])[:N_TOP_FEATURES]
+    total = scene.moves.total
     features = [
-        TopFeature(name=name, contribution_ratio=moved / total if total else 0.0, summary=lines.get(name, ""))
-        for name, moved in top
-        if moved > 0
+        TopFeature(name=name, contribution_ratio=moved / total if total else 0.0, summary=words)
+        for name, moved, words in scene.moves.top
     ]
     if monitor.signal in {Signal.TYPE_VIOLATION_RATIO, Signal.SCHEMA_VIOLATION_RATIO, Signal.MISSING_RATIO}:
         return Explanation(top_features=features, attribution="pipeline")
@@ -325,4 +320,5 @@ def _state(
         series=list(series),
         severity=monitor.severity.value,
         body=alert.to_bytes(),
+        needs_labels=monitor.signal in OUTCOME_SIGNALS,
     )

@@ -15,7 +15,10 @@ from schemas.references import Reference
 from streams.control import layout as sections
 from streams.evaluator import alerting
 from streams.evaluator.alerting import Scene
+from streams.evaluator.cells import CellKey
+from streams.evaluator.deployments import mark_cell
 from streams.evaluator.fairness import rate_difference
+from streams.evaluator.inputs_seen import current_moves, inputs_of, keep_inputs
 from streams.evaluator.lifecycle import Condition
 from streams.evaluator.model import ModelEvaluator
 from streams.evaluator.series import Series, read
@@ -37,7 +40,7 @@ def close_cell(model: ModelEvaluator, cell_ms: int, *, outcomes: bool, now_ms: i
     outcomes
         Whether its outcomes have matured; else its inputs are complete.
     now_ms
-        The model's event time.
+        Event time at which it was due.
     """
     present = model.in_cell(cell_ms)
     serving = {d.model_version for d in model.serving(now_ms)}
@@ -57,6 +60,7 @@ def close_cell(model: ModelEvaluator, cell_ms: int, *, outcomes: bool, now_ms: i
         model.state.outcomes_closed_ms = end
     else:
         model.state.inputs_closed_ms = end
+        keep_inputs(model, cell_ms)
 
 
 def _close(model: ModelEvaluator, closing: Closing) -> None:
@@ -99,7 +103,7 @@ def _scene(model: ModelEvaluator, closing: Closing, reference: Reference | None)
         deployment=champion(deployments) or (deployments[0] if deployments else None),
         config_revision=model.derived.config_revision(model.key, closing.key.cell_ms),
         coverage=float(n1) / float(n) if closing.outcomes and n else None,
-        moved=dict(model.state.moved),
+        moves=inputs_of(model, closing.key.cell_ms).moves if closing.outcomes else current_moves(model),
         offsets=model.offsets,
     )
 
@@ -128,7 +132,7 @@ def _advance_detectors(
     """Take what the e-detectors say into the alerts of their monitors."""
     leading: dict[str, Alarm] = {alarm.leading.series.monitor.monitor_id: alarm for alarm in watched.alarms}
     for alarm in watched.alarms:
-        _mark_history(model, closing.key.model_version, alarm)
+        _mark_history(model, closing.key, alarm)
     for monitor in model.monitors(closing.key.cell_ms):
         own = [s for s in series if s.monitor.monitor_id == monitor.monitor_id and s.key in watched.readings]
         if monitor.detector != "e_detector" or not own:
@@ -156,17 +160,13 @@ def _quiet_condition(model: ModelEvaluator, closing: Closing, monitor: Monitor, 
     return Condition.NO_DATA if waited else Condition.BETWEEN
 
 
-def _mark_history(model: ModelEvaluator, version: str, alarm: Alarm) -> None:
-    """An alarm stands in the version's record: a drift of the evidence's own signal, or a page."""
-    record = model.state.history.get(version)
-    if not record:
-        return
+def _mark_history(model: ModelEvaluator, key: CellKey, alarm: Alarm) -> None:
+    """An alarm stands in the record of its cell: a drift of the evidence's own signal, or a page."""
     evidence = model.spec().rollback.evidence
-    if any(c.series.monitor.signal == evidence and c.series.segment == ALL_SEGMENT for c in alarm.carriers):
-        record[-1].drift = True
-    if alarm.severity == "page":
-        record[-1].drift = True
-        record[-1].critical = True
+    is_page = alarm.severity == "page"
+    is_own = any(c.series.monitor.signal == evidence and c.series.segment == ALL_SEGMENT for c in alarm.carriers)
+    if is_page or is_own:
+        mark_cell(model, key.model_version, key.cell_ms, critical=is_page)
 
 
 def _advance_values(model: ModelEvaluator, closing: Closing, scene: Scene) -> None:
@@ -224,7 +224,11 @@ def signal_value(counted: Counted, monitor: Monitor) -> tuple[float | None, int]
 
 def _feed_river(model: ModelEvaluator, closing: Closing, monitor: Monitor) -> tuple[int, int]:
     """Feed the cell's outcomes, source by source, to a detector that reads sequences."""
-    waiting = model.state.outcomes.get(f"{closing.key.model_version}@{closing.key.cell_ms}", [])
+    cell = f"{closing.key.model_version}@{closing.key.cell_ms}"
+    came = model.state.outcomes.get(cell, [])
+    sources = model.state.outcome_sources.get(cell, [0] * len(came))
+    # In order of the sources, not of their arrival.
+    waiting = [errors for _, errors in sorted(zip(sources, came, strict=True), key=lambda pair: pair[0])]
     name = f"{closing.key.model_version}|{monitor.monitor_id}"
     kept = model.state.river.get(name)
     if kept is not None:
@@ -260,7 +264,7 @@ def step_alert(
         condition=condition,
         scene=scene,
         evidence=evidence if condition is Condition.BREACH else None,
-        explanation=alerting.explain(monitor, scene, model.state.moves),
+        explanation=alerting.explain(monitor, scene),
         n_before=n_before,
         series=series,
     )

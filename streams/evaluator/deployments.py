@@ -13,6 +13,7 @@ from streams.control.plan import Plan
 from streams.evaluator import evidence
 from streams.evaluator.cells import CellKey
 from streams.evaluator.evidence import CellCount
+from streams.evaluator.inputs_seen import inputs_of
 from streams.evaluator.model import ModelEvaluator
 from streams.evaluator.series import first_slot_of
 from streams.evaluator.serving import champion, predecessor
@@ -34,7 +35,18 @@ def evidence_matures_with(model: ModelEvaluator, *, outcomes: bool) -> bool:
     return signal is not None and (signal in OUTCOME_SIGNALS) is outcomes
 
 
-def observe_cell(model: ModelEvaluator, cell_ms: int, now_ms: int) -> None:
+def mark_cell(model: ModelEvaluator, version: str, cell_ms: int, *, critical: bool) -> None:
+    """Note that a cell of a version drifted, and whether a page was raised; for its record, made or still to come."""
+    for record in model.state.history.get(version, ()):
+        if record.cell_ms == cell_ms:
+            record.drift = True
+            record.critical = record.critical or critical
+            return
+    marks = model.state.marks.setdefault(f"{version}@{cell_ms}", [False, False])
+    marks[:] = [True, marks[1] or critical]
+
+
+def observe_cell(model: ModelEvaluator, cell_ms: int, now_ms: int, *, outcomes: bool) -> None:
     """Take a closed cell of all versions into history, evidence, controls and recovery, and publish them.
 
     Parameters
@@ -44,7 +56,9 @@ def observe_cell(model: ModelEvaluator, cell_ms: int, now_ms: int) -> None:
     cell_ms
         Start of the cell.
     now_ms
-        The model's event time.
+        Event time at which it was due.
+    outcomes
+        Whether it closed for its outcomes.
     """
     counts = _cell_counts(model, cell_ms)
     deployments = model.deployments()
@@ -56,10 +70,11 @@ def observe_cell(model: ModelEvaluator, cell_ms: int, now_ms: int) -> None:
         _observe_recovery(model, newest, counts)
     for version, count in counts.items():
         records = model.state.history.setdefault(version, [])
-        records.append(CellRecord(cell_ms, count.n_predictions, count.n, count.n_bad))
+        drift, critical = model.state.marks.pop(f"{version}@{cell_ms}", (False, False))
+        records.append(CellRecord(cell_ms, count.n_predictions, count.n, count.n_bad, drift, critical))
     _forget(model, cell_ms)
     if newest is not None and newest.generation > 1:
-        _publish(model, newest, deployments, cell_ms)
+        _publish(model, newest, deployments, cell_ms, outcomes=outcomes)
 
 
 def _signal(model: ModelEvaluator) -> Signal | None:
@@ -172,21 +187,30 @@ def _forget(model: ModelEvaluator, cell_ms: int) -> None:
     policy = model.spec().rollback
     oldest = cell_ms - milliseconds(policy.baseline) - 2 * evidence.CALM_MS
     for version, records in list(model.state.history.items()):
-        last = model.state.last_seen_ms.get(version, cell_ms)
+        last = records[-1].cell_ms if records else cell_ms
         kept = [r for r in records if r.cell_ms >= min(oldest, last - milliseconds(policy.baseline))]
         model.state.history[version] = kept
+    for name in [each for each in model.state.marks if int(each.rsplit("@", 1)[1]) <= cell_ms]:
+        del model.state.marks[name]
     for name in list(model.state.deployments)[:-10]:
         del model.state.deployments[name]
 
 
-def _publish(model: ModelEvaluator, newest: DeploymentEvent, deployments: list[DeploymentEvent], cell_ms: int) -> None:
+def _publish(
+    model: ModelEvaluator,
+    newest: DeploymentEvent,
+    deployments: list[DeploymentEvent],
+    cell_ms: int,
+    *,
+    outcomes: bool,
+) -> None:
     spec = model.spec()
     length = milliseconds(spec.cell)
     if cell_ms + length <= milliseconds(newest.deployed_at):
         return  # it had not been deployed yet
     version = newest.model_version
     drift = {m.monitor_id for m in model.monitors(cell_ms) if m.signal in INPUT_DRIFT_SIGNALS}
-    raised = [a for a in model.state.alerts.values() if a.model_version == version]
+    raised = _raised(model, version, cell_ms, outcomes=outcomes)
     event = evidence.evidence_event(
         model=model.state,
         spec=spec,
@@ -197,8 +221,8 @@ def _publish(model: ModelEvaluator, newest: DeploymentEvent, deployments: list[D
         past=partial(
             evidence.describe_past, history=model.state.history, deployments=deployments, cell_length_ms=length
         ),
-        alert_fingerprints=model.fingerprints(version),
-        input_drift=any(a.monitor_id in drift for a in raised),
+        alert_fingerprints=sorted(raised.values()),
+        input_drift=not drift.isdisjoint(raised),
         config_revision="",
     )
     recovery = event.recovery
@@ -208,3 +232,13 @@ def _publish(model: ModelEvaluator, newest: DeploymentEvent, deployments: list[D
         done = recovery is not None and (recovery.has_recovered or recovery.is_overdue)
         model.state.recovery.finished = done
     model.publish(event)
+
+
+def _raised(model: ModelEvaluator, version: str, cell_ms: int, *, outcomes: bool) -> dict[str, str]:
+    """Fingerprints of a version's alerts by monitor: on outcomes as they are, on inputs as they were in the cell."""
+    alerts = [a for a in model.state.alerts.values() if a.model_version == version and a.needs_labels is outcomes]
+    inputs = inputs_of(model, cell_ms).raised if outcomes else ()
+    return {
+        **{monitor_id: fingerprint for of, monitor_id, fingerprint in inputs if of == version},
+        **{a.monitor_id: a.fingerprint for a in alerts},
+    }

@@ -208,7 +208,8 @@ def evidence_event(
     process = EProcess.from_list(state.process) if state is not None and state.process else EProcess()
     onset, distance = _onset(state, process, cell_length_ms)
     others = [version for version in model.history if version != deployment.model_version]
-    targets = sorted((past(version) for version in others), key=lambda t: -model.last_seen_ms.get(t.model_version, 0))
+    last = {version: model.history[version][-1].cell_ms if model.history[version] else 0 for version in others}
+    targets = [past(version) for version in sorted(others, key=lambda version: (-last[version], version))]
     policy = spec.rollback
     return RollbackEvidence(
         environment=spec.environment,

@@ -142,7 +142,11 @@ class ModelEvaluator:
                 continue
             self._merge_blocks(part, plan, delta.source_partition)
         for item in delta.outcomes:
-            self.state.outcomes.setdefault(f"{item.model_version}@{item.cell_ms}", []).append(item.errors)
+            name = f"{item.model_version}@{item.cell_ms}"
+            waiting = self.state.outcomes.setdefault(name, [])
+            # A state of before these were kept has outcomes without: they stay as they came.
+            self.state.outcome_sources.setdefault(name, [0] * len(waiting)).append(delta.source_partition)
+            waiting.append(item.errors)
         if delta.samples:
             self._sample(delta)
         return True
@@ -193,23 +197,24 @@ class ModelEvaluator:
             )
         )
 
-    def due_inputs(self, time: EventTime) -> list[int]:
-        """Starts of cells whose inputs can be closed, in order."""
+    def due_inputs(self, time: EventTime) -> dict[int, int]:
+        """Starts of cells whose inputs can be closed, each with the time at which it could."""
         return self._due(time.predictions_ms, self.state.inputs_closed_ms, maturity_ms=0)
 
-    def due_outcomes(self, time: EventTime) -> list[int]:
-        """Starts of cells whose outcomes have matured, in order."""
+    def due_outcomes(self, time: EventTime) -> dict[int, int]:
+        """Starts of cells whose outcomes have matured, each with the time at which they had."""
         maturity = milliseconds(self.spec().maturity)
         return self._due(time.outcomes_ms, self.state.outcomes_closed_ms, maturity_ms=maturity)
 
-    def _due(self, until_ms: int, closed_ms: int | None, *, maturity_ms: int) -> list[int]:
-        due = set()
+    def _due(self, until_ms: int, closed_ms: int | None, *, maturity_ms: int) -> dict[int, int]:
+        due: dict[int, int] = {}
         for key in self.cells.in_order():
             length = self.cell_length(key)
             is_new = closed_ms is None or key.cell_ms + length > closed_ms
-            if is_new and key.cell_ms + length + maturity_ms <= until_ms:
-                due.add(key.cell_ms)
-        return sorted(due)
+            at_ms = key.cell_ms + length + maturity_ms
+            if is_new and at_ms <= until_ms:
+                due[key.cell_ms] = max(at_ms, due.get(key.cell_ms, at_ms))
+        return due
 
     def cell_length(self, key: CellKey) -> int:
         """Length of a cell under its plan, in milliseconds."""
@@ -227,28 +232,32 @@ class ModelEvaluator:
 
     def end_alerts(self, keys: Iterable[str], now_ms: int, reason: Resolution) -> None:
         """End alerts for a reason outside the data."""
-        for name in list(keys):
+        for name in sorted(keys):
             alert = end_alert(self.state.alerts.pop(name), now_ms=now_ms, reason=reason)
             self.publish(alert)
 
-    def retire_alerts(self, time: EventTime) -> None:
-        """End alerts of versions that no longer serve, of monitors that were withdrawn, and of long silence."""
-        # On the grid of cells: the watermark itself stands wherever a source happened to commit.
-        now = time.predictions_ms - time.predictions_ms % milliseconds(self.spec().cell)
-        serving = {d.model_version for d in self.serving(time.predictions_ms)}
+    def retire_alerts(self, now_ms: int, *, outcomes: bool) -> None:
+        """End alerts of versions that no longer serve, of monitors that were withdrawn, and of long silence.
+
+        Parameters
+        ----------
+        now_ms
+            Event time of the cell that has just closed.
+        outcomes
+            Whether it closed for its outcomes: then the alerts on outcomes are looked at, else the others.
+        """
+        now = now_ms - now_ms % milliseconds(self.spec().cell)
+        serving = {d.model_version for d in self.serving(now_ms)}
         monitors = {m.monitor_id for m in self.monitors(now)}
-        alerts = self.state.alerts
+        alerts = {name: a for name, a in self.state.alerts.items() if a.needs_labels is outcomes}
         gone = [name for name, a in alerts.items() if serving and a.model_version not in serving]
         self.end_alerts(gone, now, Resolution.SUPERSEDED)
-        withdrawn = [name for name, a in alerts.items() if a.monitor_id not in monitors]
+        withdrawn = [name for name, a in alerts.items() if a.monitor_id not in monitors and name not in gone]
         self.end_alerts(withdrawn, now, Resolution.CONFIG_CHANGED)
         silent = milliseconds(self.spec().maturity) + EXPIRY_MS
-        expired = [name for name, a in alerts.items() if now - a.last_data_ms > silent]
+        ended = {*gone, *withdrawn}
+        expired = [name for name, a in alerts.items() if now - a.last_data_ms > silent and name not in ended]
         self.end_alerts(expired, now, Resolution.EXPIRED)
-
-    def fingerprints(self, version: str) -> list[str]:
-        """Fingerprints of a version's raised alerts."""
-        return sorted(a.fingerprint for a in self.state.alerts.values() if a.model_version == version)
 
     def alert_events(self) -> list[Alert]:
         """Alerts published in this batch."""

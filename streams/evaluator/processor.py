@@ -26,6 +26,7 @@ from streams.evaluator.cells import CellKey, CellStore
 from streams.evaluator.closing import close_cell
 from streams.evaluator.deployments import evidence_matures_with, observe_cell
 from streams.evaluator.first_reference import propose_reference
+from streams.evaluator.inputs_seen import forget_inputs
 from streams.evaluator.intake import ProfileError, check_profile
 from streams.evaluator.model import Derived, ModelEvaluator
 from streams.evaluator.resources import take_resources
@@ -196,35 +197,28 @@ class _Batch:
 
 
 def close_due(model: ModelEvaluator) -> None:
-    """Close everything that event time allows, in order: inputs first, then outcomes cell by cell."""
+    """Close everything that event time allows, each cell at the time it was due, whenever that is noticed.
+
+    So a log that is read at once, after an outage say, decides like one that trickles in. Inputs may be ahead of
+    outcomes, if labels are behind; neither looks at what the other has said since.
+    """
     time = model.time()
     if time is None:
         return
-    inputs = model.due_inputs(time)
-    for cell_ms in inputs:
-        _close(model, cell_ms, outcomes=False)
-    outcomes = model.due_outcomes(time)
-    for cell_ms in outcomes:
-        _close(model, cell_ms, outcomes=True)
-    if inputs or outcomes:
-        model.retire_alerts(time)
+    inputs, outcomes = model.due_inputs(time), model.due_outcomes(time)
+    due = [(at_ms, False, cell_ms) for cell_ms, at_ms in inputs.items()]
+    due += [(at_ms, True, cell_ms) for cell_ms, at_ms in outcomes.items()]
+    for at_ms, with_outcomes, cell_ms in sorted(due):
+        close_cell(model, cell_ms, outcomes=with_outcomes, now_ms=at_ms)
+        if evidence_matures_with(model, outcomes=with_outcomes):
+            observe_cell(model, cell_ms, at_ms, outcomes=with_outcomes)
+        model.retire_alerts(at_ms, outcomes=with_outcomes)
+        if with_outcomes:
+            forget_inputs(model, cell_ms)
     if outcomes:
         restate(model)
         propose_reference(model, time)
         drop_settled(model, time)
-
-
-def _close(model: ModelEvaluator, cell_ms: int, *, outcomes: bool) -> None:
-    """Close a cell as of the moment from which it may be closed.
-
-    The watermark itself may stand far beyond, after an outage say; who served is not to depend on that.
-    """
-    spec = model.spec()
-    due = cell_ms + max((plan.cell_ms for _, plan in model.in_cell(cell_ms)), default=milliseconds(spec.cell))
-    due += milliseconds(spec.maturity) if outcomes else 0
-    close_cell(model, cell_ms, outcomes=outcomes, now_ms=due)
-    if evidence_matures_with(model, outcomes=outcomes):
-        observe_cell(model, cell_ms, due)
 
 
 def _outputs(events: Sequence[Event], context: CommitContext) -> Iterable[Output]:

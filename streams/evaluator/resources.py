@@ -12,7 +12,7 @@ from streams.evaluator import alerting
 from streams.evaluator.alerting import Scene
 from streams.evaluator.closing import step_alert
 from streams.evaluator.model import ModelEvaluator
-from streams.evaluator.state import ResourceCell
+from streams.evaluator.state import Moves, ResourceCell
 from streams.evaluator.watch import threshold_condition
 
 _FIELDS = ("cpu_ratio", "gpu_ratio", "memory_bytes", "queue_length", "n_replicas", "cost_usd")
@@ -52,7 +52,7 @@ def _close(model: ModelEvaluator, version: str, cell: ResourceCell, length_ms: i
         deployment=None,
         config_revision=digest(sorted(m.revision for m in monitors))[:12],
         coverage=None,
-        moved={},
+        moves=Moves(),
     )
     for monitor in monitors:
         _judge(model, monitor, values.get(_name(monitor.signal)), cell.n, scene)

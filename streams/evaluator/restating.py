@@ -68,3 +68,4 @@ def drop_settled(model: ModelEvaluator, time: EventTime) -> None:
     for name in list(waiting):
         if closed is not None and int(name.rsplit("@", 1)[1]) < closed - milliseconds(spec.cell):
             del waiting[name]
+            model.state.outcome_sources.pop(name, None)

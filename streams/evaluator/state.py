@@ -52,6 +52,8 @@ class AlertState(msgspec.Struct):
     severity: str = "ticket"
     body: bytes = b""
     """The last published alert, as JSON."""
+    needs_labels: bool = False
+    """Its monitor is fed by outcomes."""
 
 
 class CellRecord(msgspec.Struct, array_like=True):
@@ -124,6 +126,21 @@ class ResourceCell(msgspec.Struct):
     sums: dict[str, float] = {}
 
 
+class Moves(msgspec.Struct, frozen=True, array_like=True):
+    """How far features have moved further than usual: their sum, and the first few with the bin in words."""
+
+    total: float = 0.0
+    top: tuple[tuple[str, float, str], ...] = ()
+
+
+class InputsSeen(msgspec.Struct, frozen=True, array_like=True):
+    """What the inputs said when a cell's closed."""
+
+    moves: Moves = Moves()
+    raised: tuple[tuple[str, str, str], ...] = ()
+    """Alerts on inputs: version, monitor, fingerprint."""
+
+
 class ModelState(msgspec.Struct):
     """One model, without the counts of its cells."""
 
@@ -149,13 +166,19 @@ class ModelState(msgspec.Struct):
     river: dict[str, bytes] = {}
     """Per series, the state of a detector that reads sequences."""
     outcomes: dict[str, list[bytes]] = {}
-    """Per `version@cell`, matured outcomes that wait for their window, by source partition."""
+    """Per `version@cell`, matured outcomes that wait for their window, as they came."""
+    outcome_sources: dict[str, list[int]] = {}
+    """By the same key, which source partition each of them is from."""
     moves: dict[str, str] = {}
     """Per feature, the bin that moved most, in words."""
     moved: dict[str, float] = {}
     """Per feature, the last window's population stability index, less what is usual: for explanations."""
     usual: dict[str, float] = {}
     """Per feature, the running mean of that index: a season that came slowly explains no sudden harm."""
+    inputs_seen: dict[int, InputsSeen] = {}
+    """By start of the cell, until its outcomes close."""
+    marks: dict[str, list[bool]] = {}
+    """Per `version@cell`, whether a drift and whether a page was raised there, until the cell has its record."""
     restated: dict[str, int] = {}
     """Per `version@plan@cell`, the revision that its published metrics have."""
     dirty: list[str] = []

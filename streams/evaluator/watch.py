@@ -103,12 +103,16 @@ def watch(
     spec: ModelSpec,
     n_versions: int = 1,
 ) -> Watched:
-    """Feed a closed window to the series that it closes, and sum up each budget.
+    """Feed a closed window to the series that it closes, and sum up their part of each budget.
+
+    Inputs and outcomes of a cell close at different times, and how far apart depends on when labels are read; so
+    each kind's sum is held against the whole threshold by itself. Their weights sum to 1 together, which keeps the
+    budget, and what inputs say now never hangs on how late labels are.
 
     Parameters
     ----------
     series
-        All series of the version: a budget's sum takes in those that this window does not close.
+        All series of the version; a budget's sum takes in those of the kind that this window closes.
     share
         Their `weights`.
     closing
@@ -124,6 +128,8 @@ def watch(
     """
     readings: dict[str, Reading] = {}
     recovered: set[str] = set()
+    closing = list(closing)
+    kinds = {one.needs_labels for one in closing}
     for one in closing:
         if one.monitor.detector != "e_detector":
             continue
@@ -133,12 +139,13 @@ def watch(
             recovered.add(one.key)
     known = {one.key: states.get(state_key(model_version, one)) for one in series if one.key in share}
     statistics = {key: kept.statistic for key, kept in known.items() if kept is not None}
+    betting = [one for one in series if one.needs_labels in kinds]
     limits = {severity: threshold_of(spec, severity, n_versions) for severity in Severity}
     thresholds = {one.key: limits[one.monitor.severity] / share[one.key] for one in series if one.key in share}
     alarms = [
         alarm
         for severity, limit in limits.items()
-        if (alarm := _alarm(severity, limit, series, share, statistics, readings)) is not None
+        if (alarm := _alarm(severity, limit, betting, share, statistics, readings)) is not None
     ]
     for alarm in alarms:
         for carrier in alarm.carriers:

@@ -11,11 +11,13 @@ import msgspec
 import numpy as np
 
 from schemas.events import DEFAULT_ENVIRONMENT, WATERMARK_TYPE
+from streams.engine.partitioning import PARTITIONERS
 from streams.engine.processor import Record
+from streams.ingest.arrow import UnevenError
 from streams.ingest.envelope import FORMATS, check_key, expect_type, is_plain
 from streams.ingest.models import ModelNames, Models
 from streams.ingest.rejection import Reason, RejectedError, Rejection, shown, wrong
-from streams.ingest.values import UNKNOWN_MS, Int64, timestamps_ms
+from streams.ingest.values import LATEST_MS, UNKNOWN_MS, Int64, timestamps_ms
 from streams.settings import IngestSettings
 
 _BAD: Final = (msgspec.MsgspecError, TypeError, UnicodeDecodeError, RecursionError)
@@ -36,6 +38,8 @@ class Sorted:
 
     marks: list[Mark] = field(default_factory=list)
     rejected: list[tuple[Record, Rejection]] = field(default_factory=list)
+    n_rows: int = 0
+    """Events that were read, of whatever kind: one for each record, or each row of a batch."""
 
     def reject(self, record: Record, error: RejectedError, model_key: str | None = None) -> None:
         """Set a record aside."""
@@ -51,10 +55,15 @@ class ChunkReader:
         Bounds, and the models that are followed.
     event_type
         CloudEvents type of the topic's own event.
+    n_partitions
+        Of the topic; where it is given, batches are checked to lie in their rows' partition.
     """
 
-    def __init__(self, settings: IngestSettings, models: Models, event_type: str) -> None:
+    def __init__(
+        self, settings: IngestSettings, models: Models, event_type: str, *, n_partitions: int | None = None
+    ) -> None:
         self.settings = settings
+        self._n_partitions = n_partitions
         self.models = models
         self._type = event_type
         self._format = FORMATS["plumbline"]
@@ -180,6 +189,22 @@ class ChunkReader:
                 sorted_.reject(record, error, names.key)
                 bad[i] = True
         return np.flatnonzero(~bad)
+
+    def check_times(self, record: Record, times: Int64) -> None:
+        """Raise `UnevenError` where a row of a batch has no time, or one that is not to be."""
+        latest = record.timestamp + self._skew_ms if record.timestamp > 0 else LATEST_MS
+        if times.min() < 0 or times.max() > latest:
+            raise UnevenError
+
+    def check_partition(self, record: Record, ids: Sequence[bytes]) -> None:
+        """Raise `RejectedError` where the ends of a batch belong to another partition: no label would find them."""
+        if self._n_partitions is None:
+            return
+        for partitioner in PARTITIONERS.values():
+            if all(partitioner(id_, self._n_partitions) == record.partition for id_ in (ids[0], ids[-1])):
+                return
+        expected = f"only rows of partition {record.partition} of {self._n_partitions}, by murmur2 or crc32"
+        raise wrong("prediction_id", ids[0].decode(), expected, Reason.WRONG_PARTITION)
 
     def _time_error(self, record: Record, field_name: str, event: Any, time_ms: int) -> RejectedError:
         value = getattr(event, field_name)

@@ -12,14 +12,12 @@ from numpy.typing import NDArray
 
 from detectors.binning import CategoricalBins, NumericBins
 from schemas.models import TaskKind
-from schemas.monitors import Rule
 from streams.control.layout import N_SCORE_BINS, SCORE_MISSING
 from streams.control.plan import Plan
 from streams.ingest.columns import Codes, EventColumns, Interner
-from streams.ingest.schema import PredictionSchema, as_float
+from streams.ingest.rules import rule_verdicts
+from streams.ingest.schema import PredictionSchema
 from streams.ingest.values import Float64, Int64, UInt64, coded, floats, texts
-
-NOT_EVALUATED, HELD, VIOLATED = 0, 1, 2
 
 
 class Extraction:
@@ -192,26 +190,8 @@ class Extraction:
     def _rules(self) -> NDArray[np.uint8]:
         out = np.zeros((self.n, len(self.plan.rules)), dtype=np.uint8)
         for i, (_, rule) in enumerate(self.plan.rules):
-            out[:, i] = self._rule(rule)
+            out[:, i] = rule_verdicts(rule, self._raw)
         return out
-
-    def _rule(self, rule: Rule) -> NDArray[np.uint8]:
-        raw = self._raw(rule.field)
-        if rule.allowed or rule.excluded:
-            wanted, holds = (set(rule.allowed), True) if rule.allowed else (set(rule.excluded), False)
-            said = [None if text is None else (text in wanted) is holds for text in texts(raw)]
-            return np.array([NOT_EVALUATED if s is None else HELD if s else VIOLATED for s in said], dtype=np.uint8)
-        x = _numeric(raw)
-        low = -np.inf if rule.minimum is None else rule.minimum
-        high: Float64 | float = np.inf if rule.maximum is None else rule.maximum
-        if rule.less_or_equal is not None:
-            high = _numeric(self._raw(rule.less_or_equal))
-        verdict = np.where((x >= low) & (x <= high), HELD, VIOLATED)
-        return np.where(np.isnan(x) | np.isnan(high), NOT_EVALUATED, verdict).astype(np.uint8)
-
-
-def _numeric(raw: Sequence[Any]) -> Float64:
-    return np.array([as_float(v) for v in raw], dtype=np.float64)
 
 
 def score_bins(scores: Float64) -> NDArray[np.uint8]:

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from schemas.events import DEFAULT_ENVIRONMENT, LABEL_TYPE
 from schemas.models import TaskKind
 from streams.engine.processor import Record
+from streams.ingest.arrow import UNEVEN, UnevenError, json_records, open_batch
+from streams.ingest.arrow_columns import LabelBatch
 from streams.ingest.chunk import ChunkReader, Sorted, require, text_of, time_of
 from streams.ingest.columns import LabelColumns
 from streams.ingest.loose import is_category, is_finite
@@ -52,18 +54,61 @@ class LabelReader(ChunkReader):
     ----------
     settings, models
         Bounds, and the models that are followed.
+    n_partitions
+        Of the topic.
     """
 
-    def __init__(self, settings: IngestSettings, models: Models) -> None:
-        super().__init__(settings, models, LABEL_TYPE)
+    def __init__(self, settings: IngestSettings, models: Models, *, n_partitions: int | None = None) -> None:
+        super().__init__(settings, models, LABEL_TYPE, n_partitions=n_partitions)
         self._decode = msgspec.json.Decoder(_Label).decode
 
     def read(self, records: Sequence[Record], base: int) -> LabelChunk:
         """Decode a chunk; `base` is the order of its first record."""
-        chunk = LabelChunk()
+        chunk = LabelChunk(n_rows=len(records))
         events, complete = self.decode(records, lambda: self._decode, lambda _, parsed: read_label(parsed), chunk, base)
         for environment, model_name, rows in self._groups(events, complete=complete):
             self._read_model(environment, model_name, rows, records, events, base, chunk)
+        return chunk
+
+    def read_batch(self, record: Record, base: int) -> LabelChunk:
+        """Read a record of many rows; `base` is the order of the first."""
+        try:
+            table = open_batch(record, self.settings)
+            try:
+                return self._columns_of(record, table, base)
+            except UNEVEN:
+                return self.read(json_records(record, table), base)
+        except RejectedError as error:
+            chunk = LabelChunk(n_rows=1)
+            chunk.reject(record, error)
+            return chunk
+
+    def _columns_of(self, record: Record, table: Any, base: int) -> LabelChunk:
+        chunk = LabelChunk(n_rows=table.num_rows)
+        if not table.num_rows:
+            return chunk
+        batch = LabelBatch(table)
+        ids = batch.ids()
+        self.check_partition(record, ids)
+        times = batch.times("label_timestamp")
+        self.check_times(record, times)
+        try:
+            names = self.models.follow(*batch.model())
+        except RejectedError as error:
+            raise UnevenError from error
+        regression = self.models.control.spec(names.key).task is TaskKind.REGRESSION
+        high, low = hashes(ids)
+        retracted = batch.flags("retracted")
+        columns = LabelColumns(
+            order=np.arange(base, base + table.num_rows),
+            hash_high=high,
+            hash_low=low,
+            timestamp_ms=times,
+            actual=batch.actual(names.labels, regression=regression, retracted=retracted),
+            revision=batch.integers("revision", low=0, high=_MAX_REVISION),
+            retracted=retracted,
+        )
+        chunk.parts.append((names, columns))
         return chunk
 
     @staticmethod

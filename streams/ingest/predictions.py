@@ -15,6 +15,8 @@ from schemas.events import PREDICTION_TYPE
 from schemas.identifiers import split_model_key
 from streams.control.plan import Plan
 from streams.engine.processor import Record
+from streams.ingest.arrow import UNEVEN, UnevenError, json_records, open_batch
+from streams.ingest.arrow_columns import PredictionBatch
 from streams.ingest.chunk import ChunkReader, Sorted
 from streams.ingest.columns import EventColumns
 from streams.ingest.extract import Extraction
@@ -55,10 +57,12 @@ class PredictionReader(ChunkReader):
     ----------
     settings, models
         Bounds, and the models that are followed.
+    n_partitions
+        Of the topic.
     """
 
-    def __init__(self, settings: IngestSettings, models: Models) -> None:
-        super().__init__(settings, models, PREDICTION_TYPE)
+    def __init__(self, settings: IngestSettings, models: Models, *, n_partitions: int | None = None) -> None:
+        super().__init__(settings, models, PREDICTION_TYPE, n_partitions=n_partitions)
         self._schemas: dict[str, PredictionSchema] = {}
         self._decode: Callable[[bytes], Any] = _refuse
         self._revision = -1
@@ -98,11 +102,63 @@ class PredictionReader(ChunkReader):
         """Decode a chunk; `base` is the order of its first record."""
         self._refresh()
         self._findings = {}
-        chunk = PredictionChunk()
+        chunk = PredictionChunk(n_rows=len(records))
         events, complete = self.decode(records, self._decoder, self._slow, chunk, base)
         for model_name, environment, members in self._groups(events, complete=complete):
             self._read_model(model_name, environment, members, records, events, base, chunk)
         return chunk
+
+    def read_batch(self, record: Record, base: int) -> PredictionChunk:
+        """Read a record of many rows; `base` is the order of the first."""
+        self._refresh()
+        try:
+            table = open_batch(record, self.settings)
+            try:
+                return self._columns_of(record, table, base)
+            except UNEVEN:
+                return self.read(json_records(record, table), base)
+        except RejectedError as error:
+            chunk = PredictionChunk(n_rows=1)
+            chunk.reject(record, error)
+            return chunk
+
+    def _columns_of(self, record: Record, table: Any, base: int) -> PredictionChunk:
+        chunk = PredictionChunk(n_rows=table.num_rows)
+        if not table.num_rows:
+            return chunk
+        batch = PredictionBatch(table)
+        ids = batch.ids()
+        self.check_partition(record, ids)
+        times = batch.times("prediction_timestamp")
+        self.check_times(record, times)
+        names, schema = self._followed(*batch.model())
+        high, low = hashes(ids)
+        order = np.arange(base, base + table.num_rows)
+        for plan, rows in self._plans(names.key, times):
+            if plan.reference is None:  # it is sampled, event by event
+                raise UnevenError
+            part = batch if len(rows) == len(ids) else PredictionBatch(table.take(rows))
+            columns = part.columns(
+                schema,
+                plan,
+                order=order[rows],
+                hashes=(high[rows], low[rows]),
+                timestamps=times[rows],
+                versions=names.versions,
+            )
+            chunk.parts.append(Part(names, columns, (), schema))
+        return chunk
+
+    def _followed(self, environment: str, model_name: str) -> tuple[ModelNames, PredictionSchema]:
+        """Names and schema of a batch's model; one that is refused, or has no reference yet, is for the other way."""
+        try:
+            schema = self._schema(environment, model_name)
+            names = self.models.follow(environment, model_name)
+        except RejectedError as error:
+            raise UnevenError from error
+        if schema.is_open:
+            raise UnevenError
+        return names, schema
 
     def _slow(self, i: int, parsed: dict[str, Any]) -> Any:
         event, self._findings[i] = read_prediction(parsed, self._schema)

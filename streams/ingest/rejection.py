@@ -21,6 +21,9 @@ class Reason(StrEnum):
     EMPTY_VALUE = "empty_value"
     BAD_KEY = "bad_key"
     TOO_MANY_MODELS = "too_many_models"
+    UNSUPPORTED_FORMAT = "unsupported_format"
+    BAD_BATCH = "bad_batch"
+    WRONG_PARTITION = "wrong_partition"
 
 
 @dataclass(frozen=True, slots=True)

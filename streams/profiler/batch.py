@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from schemas import topics
 from streams.engine.processor import DeadLetter, Record
+from streams.ingest.arrow import is_batch
 from streams.ingest.chunk import Mark, Sorted
 from streams.ingest.columns import EventColumns, LabelColumns
 from streams.ingest.labels import LabelReader
@@ -81,18 +82,17 @@ class Batch:
         """
         if not records:
             return
-        base = self._n_read.get(topic, 0)
-        if topic == topics.PREDICTIONS.name:
-            self._add_predictions(records, base)
-        elif topic == topics.LABELS.name:
-            self._add_labels(records, base)
-        else:
+        if topic not in {topics.PREDICTIONS.name, topics.LABELS.name}:
             msg = f"topic = {topic!r}: expected {topics.PREDICTIONS.name} or {topics.LABELS.name}"
             raise ValueError(msg)
-        self._n_read[topic] = base + len(records)
+        for run, batches in _runs(records):
+            base = self._n_read.get(topic, 0)
+            read = self._add_predictions if topic == topics.PREDICTIONS.name else self._add_labels
+            self._n_read[topic] = base + read(run, base, batches=batches)
 
-    def _add_predictions(self, records: Sequence[Record], base: int) -> None:
-        chunk = self._predictions.read(records, base)
+    def _add_predictions(self, records: Sequence[Record], base: int, *, batches: bool) -> int:
+        reader = self._predictions
+        chunk = reader.read_batch(records[0], base) if batches else reader.read(records, base)
         for part in chunk.parts:
             batch = self._model(part.names.key, part.names)
             plan = part.columns.plan
@@ -104,17 +104,35 @@ class Batch:
             self._model(mark.model_key).prediction_marks.append(mark)
         for key in self._dead(chunk):
             self._model(key).dead_predictions += 1
+        return chunk.n_rows
 
-    def _add_labels(self, records: Sequence[Record], base: int) -> None:
-        chunk = self._labels.read(records, base)
+    def _add_labels(self, records: Sequence[Record], base: int, *, batches: bool) -> int:
+        chunk = self._labels.read_batch(records[0], base) if batches else self._labels.read(records, base)
         for names, columns in chunk.parts:
             self._model(names.key, names).labels.append(columns)
         for mark in chunk.marks:
             self._model(mark.model_key).label_marks.append(mark)
         for key in self._dead(chunk):
             self._model(key).dead_labels += 1
+        return chunk.n_rows
 
     def _dead(self, chunk: Sorted) -> list[str]:
         for record, why in chunk.rejected:
             self.dead_letters.append(DeadLetter(record=record, reason=why.reason.value, message=why.message))
         return [NO_MODEL if why.model_key is None else why.model_key for _, why in chunk.rejected]
+
+
+def _runs(records: Sequence[Record]) -> Iterator[tuple[Sequence[Record], bool]]:
+    """Split a chunk: records of one event each together, batches of rows alone; whether it is a batch."""
+    if not any([record.headers for record in records]):  # noqa: C419 - a list is quicker than a generator here
+        yield records, False
+        return
+    start = 0
+    for i, record in enumerate(records):
+        if record.headers and is_batch(record.headers):
+            if i > start:
+                yield records[start:i], False
+            yield records[i : i + 1], True
+            start = i + 1
+    if start < len(records):
+        yield records[start:], False

@@ -43,8 +43,9 @@ class ProfilerProcessor:
         self._settings = settings
         self._control = control
         self._models = Models(control, max_models=settings.ingest.max_models)
-        self._predictions = PredictionReader(settings.ingest, self._models)
-        self._labels = LabelReader(settings.ingest, self._models)
+        n_partitions = settings.topics.events_partitions
+        self._predictions = PredictionReader(settings.ingest, self._models, n_partitions=n_partitions)
+        self._labels = LabelReader(settings.ingest, self._models, n_partitions=n_partitions)
         self._states: dict[str, ModelState] = {}
         self._book = RunBook()
         self._unattributed = Tally()

@@ -12,7 +12,7 @@ from streams.control import layout as sections
 from streams.control.layout import FIXED_POINT, N_SCORE_BINS, SCORE_MISSING
 from streams.control.plan import RESIDUAL_BINS, Plan
 from streams.ingest.columns import EventColumns
-from streams.ingest.extract import NOT_EVALUATED, VIOLATED
+from streams.ingest.rules import NOT_EVALUATED, VIOLATED
 from streams.profiler.table import Array
 
 SlotRows = NDArray[np.int32]
