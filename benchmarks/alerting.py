@@ -23,7 +23,7 @@ from schemas.monitors import Monitor, Severity, Signal, Thresholds
 from streams.engine.topics import TopicNames
 from streams.settings import Settings, StageName
 
-CELL: Final = timedelta(milliseconds=500)
+CELL: Final = timedelta(seconds=1)
 STAGES: Final = (StageName.PROFILER, StageName.EVALUATOR, StageName.GOVERNOR)
 _SETTLE_SECONDS: Final = 5.0
 _READY_SECONDS: Final = 60.0
@@ -43,12 +43,14 @@ class AlertLatency:
     max_seconds: float
 
 
-async def measure(session: Session, *, rate: float, seconds: float = 45.0) -> AlertLatency:
+async def measure(session: Session, *, rate: float, seconds: float = 65.0) -> AlertLatency:
     """Run the worker under a steady load whose latency is slow in every second cell.
 
     A monitor with a threshold then fires in one window and resolves in the next: every window ends in an alert record.
     """
-    spec = ModelSpec(name="bench", positive_class="1", cell=CELL, lateness=timedelta(0), maturity=timedelta(seconds=5))
+    spec = ModelSpec(
+        model_name="bench", positive_class="1", cell=CELL, lateness=timedelta(0), maturity=timedelta(seconds=5)
+    )
     slow = Monitor(
         signal=Signal.LATENCY_P95, model_name="bench", detector="threshold", severity=Severity.PAGE,
         thresholds=Thresholds(set=0.3), monitor_id="slow",
@@ -77,10 +79,11 @@ class _Stamp(msgspec.Struct):
 async def _summary(session: Session, settings: Settings, rate: float) -> AlertLatency:
     names = TopicNames(settings)
     completed = await _completions(session, names.in_use(topics.PREDICTIONS.name))
-    waited, first = {}, min(completed) + round(_SETTLE_SECONDS * 1000)
+    waited: dict[int, float] = {}
+    first = min(completed) + round(_SETTLE_SECONDS * 1000)
     for record in await read_topic(session.bootstrap_servers, names.in_use(topics.ALERTS.name)):
         alert = Alert.model_validate_json(record.value)
-        end = milliseconds(alert.evidence.window.end)
+        end = milliseconds(alert.updated_at)  # of the window that fired or resolved it
         if alert.labels.get("monitor_id") == "slow" and end >= first and end in completed:
             waited.setdefault(end, (record.timestamp - completed[end]) / 1000)
     values = np.array(list(waited.values()))
@@ -107,4 +110,3 @@ async def _completions(session: Session, topic: str) -> dict[int, int]:
             passed[each * cell_ms][record.partition] = record.timestamp
         newest[record.partition] = max(before, cell)
     return {end: max(by.values()) for end, by in passed.items() if len(by) == N_PARTITIONS}
-

@@ -20,7 +20,6 @@ FIRST: Final = "bench: first record"
 DONE: Final = "bench: done"
 """What a program says when it has nothing more to do; it then waits to be ended."""
 _LINE_BYTES: Final = 1 << 20
-_GRACE_SECONDS: Final = 8.0
 
 
 class ChildError(RuntimeError):
@@ -38,12 +37,20 @@ class Child:
         Added to ours.
     folder
         Where it runs; the checkout by default.
+    grace_seconds
+        Between SIGTERM and SIGKILL, at its end.
     """
 
     def __init__(
-        self, command: Sequence[str], *, environment: Mapping[str, str] | None = None, folder: Path = ROOT
+        self,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str] | None = None,
+        folder: Path = ROOT,
+        grace_seconds: float = 8.0,
     ) -> None:
         self._command = list(command)
+        self._grace_seconds = grace_seconds
         self._environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT), **(environment or {})}
         self._folder = folder
         self._process: asyncio.subprocess.Process | None = None
@@ -83,7 +90,7 @@ class Child:
                 with contextlib.suppress(ProcessLookupError):
                     process.send_signal(signum)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(process.wait(), _GRACE_SECONDS)
+                    await asyncio.wait_for(process.wait(), self._grace_seconds)
         self._reading.cancel()
         await asyncio.wait({self._reading})
 
@@ -118,7 +125,7 @@ class Child:
         """Send SIGINT, and wait for its end: some programs write what they found only then."""
         if self._process is not None:
             self._process.send_signal(signal.SIGINT)
-            await asyncio.wait_for(self._process.wait(), _GRACE_SECONDS)
+            await asyncio.wait_for(self._process.wait(), self._grace_seconds)
 
     @property
     def tail(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ SAVE_EVERY: Final = 1_000
 _FIRST_SECONDS: Final = 60.0
 _RESULT_SECONDS: Final = 150.0
 _N_RESULT_PARTITIONS: Final = 1
+_GRACE_SECONDS: Final = 1.0
 
 
 class CountError(RuntimeError):
@@ -55,11 +56,18 @@ class Contest:
     """`ceiling`: ceiling's CPU time per event / ours; contenders: our events/s / theirs; None where one is missing."""
     cpu_ratios: dict[str, float | None]
     """CPU time per event, theirs / ours."""
+    prediction_bytes: float | None
+    """On the broker's disk, as its producer compresses it; as everything that is in bytes here."""
+    label_bytes: float | None
+    delta_bytes: float | None
+    """Of a profile delta: one commit, one partition, one model."""
     missing: dict[str, str] = field(default_factory=dict)
     """Contenders that could not run, and why."""
 
 
-async def hold(session: Session, *, n_pairs: int, rounds: int, n_contender_pairs: int | None = None) -> Contest:
+async def hold(
+    session: Session, *, n_pairs: int, rounds: int, n_contender_pairs: int | None = None, at_once: bool = False
+) -> Contest:
     """Run all rows for some rounds, every second one backwards.
 
     Parameters
@@ -72,32 +80,47 @@ async def hold(session: Session, *, n_pairs: int, rounds: int, n_contender_pairs
         How often.
     n_contender_pairs
         Instead of each contender's own number.
+    at_once
+        All rows of a round beside each other: to see that they run, not how fast.
     """
     python = interpreter()
     present = CONTENDERS if python is not None else ()
-    recordings = {key: await session.record("bench", n_pairs) for key in (PLUMBLINE,)}
+    ours = await session.record(n_pairs)
+    recordings = {PLUMBLINE: ours, CEILING: ours}
     for contender in present:
-        n = n_contender_pairs or contender.n_pairs
-        recordings[contender.name] = next(
-            (known for known in recordings.values() if known.n_pairs == n), None
-        ) or await session.record(f"bench{n}", n)
-    recordings[CEILING] = recordings[PLUMBLINE]
+        recordings[contender.name] = await session.record(n_contender_pairs or contender.n_pairs)
     order = [CEILING, PLUMBLINE, *(contender.name for contender in present)]
     found: dict[str, list[Measurement]] = {key: [] for key in order}
+    runs: list[worker.WorkerRun] = []
+
+    async def measure(key: str) -> None:
+        if key == PLUMBLINE:
+            runs.append(await worker.measure(session, recordings[key]))
+            found[key].append(runs[-1].measurement)
+        elif key == CEILING:
+            found[key].append(await ceiling.measure(session, recordings[key]))
+        else:
+            contender = next(each for each in present if each.name == key)
+            found[key].append(await measure_contender(session, contender, recordings[key], python or ""))
+
     for turn in range(rounds):
+        if at_once:
+            await asyncio.gather(*map(measure, order))
+            continue
         for key in order if turn % 2 == 0 else reversed(order):
-            found[key].append(await _measure(session, key, recordings[key], python or ""))
+            await measure(key)
     why = "no environment of their own: `make bench` installs the extra `bench` into build/bench/venv"
-    return summed_up(found, {} if present else {contender.name: why for contender in CONTENDERS})
+    contest = summed_up(found, {} if present else {contender.name: why for contender in CONTENDERS})
+    return replace(
+        contest,
+        prediction_bytes=_each(session.topic_bytes(ours.predictions), ours.n_pairs),
+        label_bytes=_each(session.topic_bytes(ours.labels), ours.n_pairs),
+        delta_bytes=_each(session.topic_bytes(runs[-1].profiles), runs[-1].n_deltas),
+    )
 
 
-async def _measure(session: Session, key: str, recording: Recording, python: str) -> Measurement:
-    if key == PLUMBLINE:
-        return (await worker.measure(session, recording)).measurement
-    if key == CEILING:
-        return await ceiling.measure(session, recording)
-    contender = next(each for each in CONTENDERS if each.name == key)
-    return await measure_contender(session, contender, recording, python)
+def _each(n_bytes: int | None, n: int) -> float | None:
+    return None if n_bytes is None else n_bytes / n
 
 
 async def measure_contender(session: Session, contender: Contender, recording: Recording, python: str) -> Measurement:
@@ -121,7 +144,8 @@ async def measure_contender(session: Session, contender: Contender, recording: R
     }
     if contender.name == "bytewax":
         await _prepare_recovery(python, folder)
-    async with Child([python, *contender.arguments(program, str(folder))], environment=variables) as child:
+    command = [python, *contender.arguments(program, str(folder))]
+    async with Child(command, environment=variables, grace_seconds=_GRACE_SECONDS) as child:
         begin = await child.heard(child.listen(FIRST), _FIRST_SECONDS)
         end = await _told(session, child, results, recording.n_pairs)
     shutil.rmtree(folder)
@@ -175,7 +199,15 @@ def summed_up(found: dict[str, list[Measurement]], missing: dict[str, str]) -> C
         ratios[contender.name] = None if row is None else ours.rate.median / row.rate.median
         cpu_ratios[contender.name] = None if row is None else row.cpu_us.median / ours.cpu_us.median
     ratios[CEILING] = cpu_ratios[CEILING] = by_key[CEILING].cpu_us.median / ours.cpu_us.median
-    return Contest(rows=rows, ratios=ratios, cpu_ratios=cpu_ratios, missing=missing)
+    return Contest(
+        rows=rows,
+        ratios=ratios,
+        cpu_ratios=cpu_ratios,
+        prediction_bytes=None,
+        label_bytes=None,
+        delta_bytes=None,
+        missing=missing,
+    )
 
 
 def _row(key: str, runs: Sequence[Measurement]) -> Row:

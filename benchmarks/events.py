@@ -31,7 +31,7 @@ _REFERENCE_CELLS: Final = 60
 
 def spec(name: str = "bench") -> ModelSpec:
     """The watched model: cells short enough that the evaluator closes dozens of windows in a run."""
-    return ModelSpec(name=name, positive_class="1", cell=CELL, maturity=MATURITY)
+    return ModelSpec(model_name=name, positive_class="1", cell=CELL, maturity=MATURITY)
 
 
 def events(

@@ -188,7 +188,7 @@ def _control(shape: Shape) -> ControlView:
     view = ControlView()
     for number in range(shape.models):
         spec = ModelSpec(
-            name=_name(number), positive_class="1", cell=timedelta(hours=1), segments=("region",),
+            model_name=_name(number), positive_class="1", cell=timedelta(hours=1), segments=("region",),
             max_segment_values=200,
         )  # fmt: skip
         view.apply(topics.MODELS.name, spec.to_bytes())

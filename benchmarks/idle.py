@@ -28,9 +28,7 @@ class Idle:
 async def measure(session: Session, *, seconds: float = 30.0) -> Idle:
     """Watch an idle worker for some time, after it has settled."""
     settings = session.fresh()
-    await session.apply(
-        settings, specs=[events.spec()], monitors=events.monitors(), references=[events.reference()]
-    )
+    await session.apply(settings, specs=[events.spec()], monitors=events.monitors(), references=[events.reference()])
     async with worker.child(settings, tuple(StageName)) as running:
         await running.heard(running.listen("worker_started"), _READY_SECONDS)
         await asyncio.sleep(_SETTLE_SECONDS)

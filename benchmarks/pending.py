@@ -41,7 +41,7 @@ class Pending:
 async def measure(session: Session, *, millions: tuple[float, ...] = MILLIONS) -> list[Pending]:
     """Send predictions without labels, and read the meters whenever the worker has committed so many."""
     folder = session.folder / "state"
-    settings = session.fresh(engine=worker.THROUGHPUT, **_state_folder(folder))
+    settings = session.fresh(None, **{"engine": worker.THROUGHPUT, **_state_folder(folder)})
     await session.apply(settings, specs=[_spec()])
     rows, sent = [], 0
     async with (
@@ -71,7 +71,7 @@ async def measure(session: Session, *, millions: tuple[float, ...] = MILLIONS) -
 
 
 def _spec() -> ModelSpec:
-    return ModelSpec(name="bench", positive_class="1", cell=events.CELL, maturity=events.MATURITY)
+    return ModelSpec(model_name="bench", positive_class="1", cell=events.CELL, maturity=events.MATURITY)
 
 
 def _predictions(first: int, n: int) -> Iterator[Output]:

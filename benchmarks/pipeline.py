@@ -96,7 +96,7 @@ def resident_mb() -> float:
 
 
 def spec() -> ModelSpec:
-    return ModelSpec(name="bench", positive_class="1", cell=timedelta(hours=1))
+    return ModelSpec(model_name="bench", positive_class="1", cell=timedelta(hours=1))
 
 
 def control() -> ControlView:

@@ -61,9 +61,7 @@ async def measure(session: Session, recording: Recording) -> list[Step]:
         msg = "py-spy is not installed: expected it in build/bench/venv (make bench)"
         raise ChildError(msg)
     settings = session.fresh(recording, engine=worker.THROUGHPUT)
-    await session.apply(
-        settings, specs=[events.spec()], monitors=events.monitors(), references=[events.reference()]
-    )
+    await session.apply(settings, specs=[events.spec()], monitors=events.monitors(), references=[events.reference()])
     raw = session.folder / "stacks.txt"
     async with worker.child(settings) as running, LagReader(settings, TopicNames(settings)) as lag:
         begin = await running.heard(running.listen("task_restored", '"profiler"'), _SECONDS)
@@ -105,4 +103,3 @@ def _step(stack: str) -> str:
             if re.search(pattern, found[1]):
                 return name
     return OTHER
-

@@ -14,8 +14,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import NewTopic
 
 from benchmarks import events
+from brokers.kafka import KafkaBroker
 from schemas import topics
-from schemas.base import Event
+from schemas.base import Config, Event
 from schemas.identifiers import model_key
 from schemas.models import ModelSpec
 from schemas.monitors import Monitor
@@ -55,6 +56,19 @@ class Recording:
         return f"{self.name}.labels"
 
 
+class BenchBroker(KafkaBroker):
+    """Apache Kafka that waits 3 s for the members of a new group, as it does by default.
+
+    Two processes then have half of the partitions each from their first record on.
+    """
+
+    def prepare(self) -> None:
+        """Write the configuration, the wait in it."""
+        super().prepare()
+        with (self.folder / "server.properties").open("a") as config:
+            config.write("group.initial.rebalance.delay.ms=3000\n")
+
+
 @dataclass(slots=True)
 class Session:
     """One broker, and what lies on it.
@@ -72,6 +86,7 @@ class Session:
     bootstrap_servers: str
     folder: Path
     data: Path | None = None
+    _recordings: dict[int, Recording] = field(default_factory=dict)
     _runs: Iterator[int] = field(default_factory=lambda: iter(range(1, 1_000_000)))
 
     def fresh(self, recording: Recording | None = None, **groups: Mapping[str, Any]) -> Settings:
@@ -93,9 +108,11 @@ class Session:
             given.setdefault(group, {}).update(values)
         return Settings.model_validate(given)
 
-    async def record(self, name: str, n_pairs: int) -> Recording:
-        """Put n predictions and their labels on topics of their own."""
-        recording = Recording(name=name, n_pairs=n_pairs)
+    async def record(self, n_pairs: int) -> Recording:
+        """Put n predictions and their labels on topics of their own, once for a session."""
+        if n_pairs in self._recordings:
+            return self._recordings[n_pairs]
+        recording = self._recordings[n_pairs] = Recording(name=f"bench{n_pairs}", n_pairs=n_pairs)
         settings = self.fresh(recording)
         wanted = [topics.PREDICTIONS, topics.LABELS]
         await ensure_topics(settings, TopicNames(settings), stages=(), topics=wanted)
@@ -149,7 +166,7 @@ class Session:
         return sum(log.stat().st_size for log in self.data.glob(f"{name}-[0-9]*/*.log"))
 
 
-def _said(topic: str, key: str, event: Event) -> Output:
+def _said(topic: str, key: str, event: Config | Event) -> Output:
     return Output(topic=topic, key=key.encode(), value=event.to_bytes())
 
 

@@ -76,6 +76,13 @@ class WorkerRun:
 
     measurement: Measurement
     settings: Settings
+    n_deltas: int
+    """Profile deltas that it sent."""
+
+    @property
+    def profiles(self) -> str:
+        """Topic of its profile deltas."""
+        return TopicNames(self.settings).in_use(topics.PROFILES.name)
 
 
 async def measure(session: Session, recording: Recording, *, n_processes: int = 1) -> WorkerRun:
@@ -89,9 +96,9 @@ async def measure(session: Session, recording: Recording, *, n_processes: int = 
     children = [child(settings) for _ in range(n_processes)]
     async with LagReader(settings, TopicNames(settings)) as lag:
         begin, end = await _run(children, settings, lag)
-    await check_totals(session, settings, recording.n_pairs)
+    n_deltas = await check_totals(session, settings, recording.n_pairs)
     name = "Plumbline" if n_processes == 1 else f"Plumbline, {n_processes} processes"
-    return WorkerRun(measurement=between(name, recording.n_events, begin, end), settings=settings)
+    return WorkerRun(measurement=between(name, recording.n_events, begin, end), settings=settings, n_deltas=n_deltas)
 
 
 async def _run(children: Sequence[Child], settings: Settings, lag: LagReader) -> tuple[Usage, Usage]:
@@ -116,8 +123,13 @@ def _together(readings: Sequence[Usage], when: Callable[[Iterable[float]], float
     )
 
 
-async def check_totals(session: Session, settings: Settings, n_pairs: int) -> None:
+async def check_totals(session: Session, settings: Settings, n_pairs: int) -> int:
     """Compare the newest totals of every source partition, added up, with what was sent.
+
+    Returns
+    -------
+    int
+        The number of profile deltas.
 
     Raises
     ------
@@ -125,19 +137,20 @@ async def check_totals(session: Session, settings: Settings, n_pairs: int) -> No
         Where a prediction or a label was lost or doubled.
     """
     deadline = time.monotonic() + _TOTALS_SECONDS
-    while (totals := await _totals(session, settings)) != dict.fromkeys(_TOTALS, n_pairs):
+    while True:
+        deltas = await _deltas(session, settings)
+        newest = {delta.source_partition: delta for delta in deltas}
+        totals = {name: sum(delta.totals.get(name, 0) for delta in newest.values()) for name in _TOTALS}
+        if totals == dict.fromkeys(_TOTALS, n_pairs):
+            return len(deltas)
         if time.monotonic() > deadline:
             msg = f"the worker counted {totals}: expected {n_pairs} of each"
             raise WorkerError(msg)
         await asyncio.sleep(0.1)
 
 
-async def _totals(session: Session, settings: Settings) -> dict[str, int]:
+async def _deltas(session: Session, settings: Settings) -> list[ProfileDelta]:
     decoder = msgspec.msgpack.Decoder(ProfileRecord)
     topic = TopicNames(settings).in_use(topics.PROFILES.name)
-    newest: dict[int, ProfileDelta] = {}
-    for record in await read_topic(session.bootstrap_servers, topic, settings.topics.models_partitions):
-        said = decoder.decode(record.value)
-        if isinstance(said, ProfileDelta):
-            newest[said.source_partition] = said
-    return {name: sum(delta.totals.get(name, 0) for delta in newest.values()) for name in _TOTALS}
+    records = await read_topic(session.bootstrap_servers, topic, settings.topics.models_partitions)
+    return [said for record in records if isinstance(said := decoder.decode(record.value), ProfileDelta)]
