@@ -74,8 +74,8 @@ async def hold(
     ----------
     session
         The broker.
-    n_pairs
-        Predictions, and as many labels, for worker and ceiling.
+    recording
+        What worker and ceiling read.
     rounds
         How often.
     n_contender_pairs
