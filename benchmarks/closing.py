@@ -47,8 +47,6 @@ class Closing:
     median_ms: float
     max_ms: float
     us_per_series: float
-    merge_ms: float
-    """Merging one source partition's delta of a whole cell, before the window closes."""
     first_ms: float
     """The first window against a reference: what is derived from it is made then, once."""
     merge_ms: float
@@ -172,9 +170,9 @@ def _hot(profiler: cProfile.Profile | None) -> list[HotSpot]:
     first = sorted(found.items(), key=lambda item: -item[1][2])[:_N_HOT]
     return [
         HotSpot(
-            function=f"{name} ({Path(file).name})" if line else name,
+            function=f"{name} ({Path(file).parent.name}/{Path(file).name})" if line else name,
             share_ratio=own / whole,
-            n_calls_per_window=n_calls / N_WINDOWS,
+            n_calls_per_window=n_calls / (N_WINDOWS - 1),
         )
         for (file, line, name), (_, n_calls, own, _, _) in first
     ]

@@ -74,8 +74,8 @@ async def hold(
     ----------
     session
         The broker.
-    recording
-        What worker and ceiling read.
+    n_pairs
+        Predictions, and as many labels, for worker and ceiling.
     rounds
         How often.
     n_contender_pairs

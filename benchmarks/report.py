@@ -1,7 +1,7 @@
-"""Tables of a summary, as Markdown: printed, or written between the markers of a page.
+"""The tables of docs/performance.md, from build/bench/summary.json.
 
-`python -m benchmarks.report --write docs/performance.md` replaces what stands between `<!-- bench:NAME:begin -->` and
-`<!-- bench:NAME:end -->` for every table that the summary has; without a section its table says so.
+`python -m benchmarks.report --write docs/performance.md` puts each between its markers, `<!-- bench:NAME -->` and
+`<!-- /bench:NAME -->`, and leaves everything else alone. Without `--write` it prints them.
 """
 
 from __future__ import annotations
@@ -9,271 +9,283 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import capacity
 
-Sections = dict[str, Any]
-_MEGA: Final = 1e6
+Summary = Mapping[str, Any]
+TARGETS: Final = {"naive_faust": 60.0, "quix": 10.0, "bytewax": None, "ceiling": 0.6, "arrow_vs_json": 3.0}
+"""What the ratios are to reach; None where nothing was promised."""
+_TITLES: Final = {
+    "naive_faust": "events/s against Faust + river",
+    "quix": "events/s against Quix Streams + river",
+    "bytewax": "events/s against Bytewax + river",
+    "ceiling": "of the ceiling, in CPU time per event",
+    "arrow_vs_json": "rows/s of Arrow batches against JSON",
+}
 
 
-def tables(summary: dict[str, Any]) -> dict[str, str]:
-    """Make every table for which there are figures, by its name."""
-    sections = summary.get("sections", {})
-    made = {"machine": _machine(summary)}
-    made |= {name: make(sections) for name, (needed, make) in _TABLES.items() if needed <= sections.keys()}
-    return made
+def _grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; the first column is text, the others are numbers unless they end in a blank title."""
+    rule = ["---", *("---:" for _ in head[1:])]
+    return "\n".join("| " + " | ".join(line) + " |" for line in (head, rule, *rows))
 
 
-def write(page: str, made: dict[str, str]) -> str:
-    """Put tables between a page's markers.
+def _spread(spread: Mapping[str, float], form: str = ",.0f") -> str:
+    return f"{spread['median']:{form}} ({spread['least']:{form}} to {spread['most']:{form}})"
+
+
+def _bytes(n: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if n < 1_000:
+            return f"{n:.0f} {unit}" if unit == "B" else f"{n:.1f} {unit}"
+        n /= 1_000
+    return f"{n:.1f} TB"
+
+
+def _contest(summary: Summary) -> str:
+    found = summary["rooms"]["contest"]
+    ratios, cpu = found["ratios"], found["cpu_ratios"]
+    rows = []
+    for row in sorted(found["rows"], key=lambda row: -row["rate"]["median"]):
+        wall = "" if row["key"] in {"plumbline", "ceiling"} else f"{ratios[row['key']]:.1f}x"
+        by_cpu = "" if row["key"] == "plumbline" else f"{cpu[row['key']]:.2f}x"
+        rows.append([
+            row["title"], _spread(row["rate"]), _spread(row["cpu_us"], ".1f"), wall, by_cpu,
+            f"{row['n_events']:,}", f"{row['resident_megabytes']:.0f}",
+        ])  # fmt: skip
+    rows += [[f"{name}: not run, {why}", "", "", "", "", "", ""] for name, why in found["missing"].items()]
+    head = ["", "events/s", "CPU us/event", "Plumbline is, by the clock", "by CPU time", "events", "MB"]
+    notes = [f"- **{row['title']}**: {row['guarantee']}. {_sentence(row['differs'])}".rstrip() for row in found["rows"]]
+    return _grid(head, rows) + "\n\n" + "\n".join(notes)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}." if text else ""
+
+
+def _ratios(summary: Summary) -> str:
+    rows = []
+    for name, title in _TITLES.items():
+        value, target = summary["ratios"].get(name), TARGETS[name]
+        said = "not measured" if value is None else f"{value:.2f}" if value < 10 else f"{value:.0f}"
+        rows.append([title, said, "" if target is None else f"{target:g}"])
+    return _grid(["", "ratio", "target"], rows)
+
+
+def _arrow(summary: Summary) -> str:
+    found = summary["rooms"]["arrow"]
+    rows = [
+        [
+            row["name"],
+            f"{row['n_events'] / row['wall_seconds']:,.0f}",
+            f"{1e6 * row['cpu_seconds'] / row['n_events']:.2f}",
+        ]
+        for row in found["results"]
+    ]
+    return _grid(["", "rows/s", "CPU us/row"], [*rows, ["ratio, by CPU time", "", f"{found['arrow_vs_json']:.1f}"]])
+
+
+def _scaling(summary: Summary) -> str:
+    found = summary["rooms"]["scaling"]
+    return _grid(
+        ["processes", "events/s", "CPU us/event", "ratio"],
+        [
+            ["one", _spread(found["one"]), _spread(found["one_cpu_us"], ".1f"), ""],
+            ["two", _spread(found["two"]), _spread(found["two_cpu_us"], ".1f"), f"{found['ratio']:.2f}"],
+        ],
+    )
+
+
+def _profile(summary: Summary) -> str:
+    rows = [
+        [step["step"], f"{step['us_per_event']:.2f}", f"{step['share_ratio']:.0%}"]
+        for step in summary["rooms"]["profile"]["steps"]
+    ]
+    total = sum(step["us_per_event"] for step in summary["rooms"]["profile"]["steps"])
+    return _grid(["step", "us/event", "share"], [*rows, ["all", f"{total:.2f}", ""]])
+
+
+def _alerting(summary: Summary) -> str:
+    found = summary["rooms"]["alerting"]
+    head = ["load, events/s", "windows", "alerts", "median ms", "p99 ms", "worst ms"]
+    values = [f"{found['events_per_second']:,.0f}", f"{found['n_windows']}", f"{found['n_alerts']}"]
+    values += [f"{1e3 * found[name]:.0f}" for name in ("p50_seconds", "p99_seconds", "max_seconds")]
+    return _grid(head, [values])
+
+
+def _idle(summary: Summary) -> str:
+    found = summary["rooms"]["idle"]
+    return _grid(
+        ["all stages, no traffic", "CPU of a core", "MB"],
+        [[f"{found['seconds']:.0f} s", f"{found['cpu_ratio']:.1%}", f"{found['resident_megabytes']:.0f}"]],
+    )
+
+
+def _pending(summary: Summary) -> str:
+    found = summary["rooms"]["pending"]
+    written, n = found["written"], found["n_rows"]
+    tenths = written["resident_megabytes"]
+    memory = _grid(
+        ["pending, millions", *(f"{n * (i + 1) / len(tenths) / 1e6:g}" for i in range(len(tenths)))],
+        [["resident MB", *(f"{each:.0f}" for each in tenths)]],
+    )
+    starts = _grid(
+        [f"a start with {n:,} pending", "seconds", "MB after", "MB at most"],
+        [
+            [
+                name, f"{found[name]['seconds']:.1f}", f"{found[name]['resident_megabytes']:.0f}",
+                f"{found[name]['peak_megabytes']:.0f}",
+            ]
+            for name in ("files intact", "files lost", "no folder")
+        ],
+    )  # fmt: skip
+    each = (
+        f"Each takes {written['bytes_per_row_in_files']:.0f} bytes in local files and"
+        f" {found['bytes_per_row_in_log']:.0f} in the changelog."
+    )
+    return "\n\n".join((memory, each, starts))
+
+
+def _closing(summary: Summary) -> str:
+    found = summary["rooms"]["closing"]
+    sizes = _grid(
+        ["series", "close, median ms", "worst ms", "us/series", "first window ms", "merge a delta ms", "published"],
+        [
+            [
+                f"{row['n_series']:,}", f"{row['median_ms']:,.0f}", f"{row['max_ms']:,.0f}",
+                f"{row['us_per_series']:.1f}", f"{row['first_ms']:,.0f}", f"{row['merge_ms']:.1f}",
+                _bytes(row["metrics_bytes"]),
+            ]
+            for row in found["rows"]
+        ],
+    )  # fmt: skip
+    hot = [
+        [f"`{spot['function']}`", f"{spot['share_ratio']:.0%}", f"{spot['n_calls_per_window']:,.0f}"]
+        for spot in found["hot"]
+    ]
+    return sizes + "\n\n" + _grid(["at the largest, function", "own time", "calls a window"], hot)
+
+
+def _growth(summary: Summary) -> str:
+    return _grid(
+        ["grows", "to", "us/event", "deltas, bytes/event", "changelog, bytes/prediction"],
+        [
+            [
+                row["grows"], f"{row['size']:,}", f"{row['us_per_event']:.1f}", f"{row['deltas_bytes']:.1f}",
+                f"{row['changelog_bytes']:.0f}",
+            ]
+            for row in summary["rooms"]["growth"]["rows"]
+        ],
+    )  # fmt: skip
+
+
+def _capacity(summary: Summary) -> str:
+    rows = [
+        [
+            each.load, f"{each.n_processes:,}", f"{each.n_partitions:,}", f"{_bytes(each.broker_in)}/s",
+            f"{_bytes(each.broker_out)}/s", f"{each.merge_cores:.2f}",
+            *(f"{n:.2g}" for n in each.rows.values()),
+            *(_bytes(n) for n in each.state_bytes_per_process.values()),
+            *(f"{seconds:,.0f}" for seconds in each.restore_seconds.values()),
+            "; ".join(each.gives_way) or "nothing",
+        ]
+        for each in capacity.needs(summary)
+    ]  # fmt: skip
+    held = list(capacity.HELD_SECONDS)
+    head = ["predictions", "processes", "partitions", "brokers write", "are read", "one model's merging, cores"]
+    head += [f"rows, held {name}" for name in held] + [f"state a process, {name}" for name in held]
+    head += [*(f"its restore, s, {name}" for name in held), "what gives way"]
+    return _grid(head, rows)
+
+
+def _machine(summary: Summary) -> str:
+    where = summary["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in where["versions"].items())
+    rooms = [
+        [name, room["taken"]["at"], f"`{room['taken']['commit']}`", f"{room['taken']['seconds']:.0f}",
+         f"{room['taken']['load_average']:.1f}"]
+        for name, room in summary["rooms"].items() if room
+    ]  # fmt: skip
+    text = (
+        f"{where['cores']} cores ({where['cpu']}), the broker on the same ones; Python {where['python']}, {versions}."
+    )
+    return text + "\n\n" + _grid(["", "taken at", "commit", "took s", "load average after"], rows=rooms)
+
+
+def _units(summary: Summary) -> str:
+    units = capacity.Units.of(summary)
+    rows = [
+        ["CPU of an event, both stages", f"{units.cpu_us:.2f} us"],
+        ["a prediction, a label on their topics", f"{units.prediction_bytes:.0f}, {units.label_bytes:.0f} bytes"],
+        ["a profile delta", f"{units.delta_bytes:,.0f} bytes"],
+        ["a row in the changelog, in local files", f"{units.changelog_bytes:.0f}, {units.disk_bytes:.0f} bytes"],
+        ["restoring from the changelog", f"{units.restored_rows_per_second:,.0f} rows/s"],
+        ["merging a delta in stage 2", f"{1e3 * units.merge_seconds:.2f} ms"],
+    ]
+    return _grid(["unit", "measured"], rows)
+
+
+TABLES: Final[dict[str, Callable[[Summary], str]]] = {
+    "machine": _machine,
+    "ratios": _ratios,
+    "contest": _contest,
+    "arrow": _arrow,
+    "scaling": _scaling,
+    "profile": _profile,
+    "alerting": _alerting,
+    "idle": _idle,
+    "pending": _pending,
+    "closing": _closing,
+    "growth": _growth,
+    "units": _units,
+    "capacity": _capacity,
+}
+
+
+def table(name: str, summary: Summary) -> str:
+    """Return a table; empty where a room that it needs was not run."""
+    worked_out = ("contest", "pending", "closing")
+    needed = {"capacity": worked_out, "units": worked_out, "machine": (), "ratios": ()}.get(name, (name,))
+    if any(not summary["rooms"].get(room) for room in needed):
+        return ""
+    return TABLES[name](summary)
+
+
+def write(text: str, summary: Summary) -> str:
+    """Return a page with its tables made anew; a table that cannot be made stays as it was.
 
     Raises
     ------
     ValueError
-        Where the page has a marker that no table is known for.
+        Where the page names a table that there is none of.
     """
-    known = {"machine", *_TABLES}
 
-    def replaced(found: re.Match[str]) -> str:
-        name = found["name"]
-        if name not in known:
-            msg = f"marker bench:{name}: expected one of {sorted(known)}"
+    def made(found: re.Match[str]) -> str:
+        name = found[1]
+        if name not in TABLES:
+            msg = f"marker bench:{name}: expected one of {', '.join(TABLES)}"
             raise ValueError(msg)
-        text = made.get(name, "Not measured yet.")
-        return f"<!-- bench:{name}:begin -->\n{text}\n<!-- bench:{name}:end -->"
+        body = table(name, summary)
+        return f"<!-- bench:{name} -->\n{body}\n<!-- /bench:{name} -->" if body else found[0]
 
-    return re.sub(r"<!-- bench:(?P<name>[a-z]+):begin -->.*?<!-- bench:(?P=name):end -->", replaced, page, flags=re.S)
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
-
-
-def _number(value: float) -> str:
-    """Three digits that mean something."""
-    if value >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.3g}"
-
-
-def _spread(spread: dict[str, float]) -> str:
-    return f"{_number(spread['median'])} ({_number(spread['least'])} to {_number(spread['most'])})"
-
-
-def _machine(summary: dict[str, Any]) -> str:
-    machine = summary["machine"]
-    taken = [f"{name} {each['taken']['commit']}" for name, each in summary.get("sections", {}).items()]
-    return (
-        f"{machine['n_cores']} cores ({machine['cpu']}), which broker and load share; Python {machine['python']}, "
-        f"Apache Kafka {machine['kafka']}, one node. Sections and the commit they were taken at: {', '.join(taken)}."
-    )
-
-
-def _contest(sections: Sections) -> str:
-    held = sections["contest"]
-    rows = [
-        [row["title"], row["guarantee"], f"{row['n_events']:,}", _spread(row["rate"]), _spread(row["cpu_us"]),
-         _times(held["ratios"].get(row["key"])), _times(held["cpu_ratios"].get(row["key"])),
-         f"{row['resident_megabytes']:,.0f}"]
-        for row in held["rows"]
-    ]  # fmt: skip
-    text = _table(
-        [
-            "",
-            "After a crash",
-            "Events",
-            "Events/s",
-            "CPU us/event",
-            "Ours / theirs, events/s",
-            "CPU, theirs / ours",
-            "MB",
-        ],
-        rows,
-    )
-    notes = [f"- {row['title']}: {row['differs']}." for row in held["rows"] if row["differs"]]
-    notes += [f"- {name}: not measured; {why}." for name, why in held["missing"].items()]
-    return "\n".join([text, "", *notes])
-
-
-def _times(ratio: float | None) -> str:
-    return "" if ratio is None else f"{_number(ratio)}x"
-
-
-def _targets(sections: Sections) -> str:
-    rows: list[tuple[str, str, str]] = []
-    held = sections["contest"]["ratios"]
-    for key, title, target in (
-        ("naive_faust", "Faust + river, events/s", ">= 60x"),
-        ("quix", "Quix Streams + river, events/s", ">= 10x"),
-        ("bytewax", "Bytewax + river, events/s", "none set"),
-        ("ceiling", "Of the ceiling, CPU per event", ">= 0.6x"),
-    ):
-        rows.append((title, target, _times(held.get(key)) or "not measured"))
-    optional: dict[str, Callable[[Sections], tuple[str, str, str]]] = {
-        "arrow": lambda s: ("Arrow batches beside JSON, rows/s of CPU time", ">= 3x", _times(s["arrow_vs_json"])),
-        "closing": lambda s: (
-            f"Close of a window of {s['rows'][-1]['n_series']:,} series",
-            "<= 100 ms", f"{_number(s['rows'][-1]['median_ms'])} ms",
-        ),
-        "alerting": lambda s: (
-            f"Window complete to alert, p99 at {_number(s['events_per_second'])} events/s",
-            "< 1 s", f"{_number(s['p99_seconds'])} s",
-        ),
-        "processes": lambda s: ("Two processes beside one, two cores", ">= 1.7x", _times(s["speedup"])),
-        "idle": lambda s: ("Idle worker, of one core", "< 2 %", f"{100 * s['cpu_ratio']:.1f} %"),
-        "pending": lambda s: (
-            f"Resident memory, {s['n_rows']:,} pending beside a tenth of them",
-            "+-10 %", f"{100 * (s['written']['resident_ratio'] - 1):+.0f} %",
-        ),
-    }  # fmt: skip
-    rows += [make(sections[name]) for name, make in optional.items() if name in sections]
-    return _table(["", "Target", "Measured"], rows)
-
-
-def _processes(sections: Sections) -> str:
-    rows = [[str(r["n_processes"]), _spread(r["rate"]), _spread(r["cpu_us"])] for r in sections["processes"]["rows"]]
-    return _table(["Processes", "Events/s", "CPU us/event"], rows)
-
-
-def _profile(sections: Sections) -> str:
-    steps = sections["profile"]["steps"]
-    return _table(
-        ["Step", "us/event", "Share"],
-        [[s["step"], f"{s['us_per_event']:.2f}", f"{100 * s['share_ratio']:.0f} %"] for s in steps],
-    )
-
-
-def _alerting(sections: Sections) -> str:
-    s = sections["alerting"]
-    row = [_number(s["events_per_second"]), _number(s["full_events_per_second"]), str(s["n_alerts"]),
-           *(f"{s[name]:.3f}" for name in ("p50_seconds", "p99_seconds", "max_seconds"))]  # fmt: skip
-    return _table(["Events/s", "At full load", "Alerts", "p50 s", "p99 s", "Slowest s"], [row])
-
-
-def _idle(sections: Sections) -> str:
-    s = sections["idle"]
-    row = [f"{100 * s['cpu_ratio']:.1f} %", f"{s['resident_megabytes']:.0f}", f"{s['seconds']:.0f}"]
-    return _table(["CPU of a core", "MB", "Watched for, s"], [row])
-
-
-def _closing(sections: Sections) -> str:
-    rows = [
-        [f"{r['n_series']:,}", f"{r['n_features']} x {r['n_segments']}", _number(r["median_ms"]), _number(r["max_ms"]),
-         _number(r["us_per_series"]), _number(r["merge_ms"]), f"{r['metrics_bytes'] / 1000:,.0f}"]
-        for r in sections["closing"]["rows"]
-    ]  # fmt: skip
-    head = [
-        "Series",
-        "Features x segments",
-        "Median ms",
-        "Slowest ms",
-        "us/series",
-        "Merging a delta, ms",
-        "Record, kB",
-    ]
-    hot = [[f"`{s['function']}`", f"{100 * s['share_ratio']:.0f} %", _number(s["n_calls_per_window"])]
-           for s in sections["closing"]["hot"]]  # fmt: skip
-    return _table(head, rows) + "\n\n" + _table(["Function, at the largest", "Own time", "Calls a window"], hot)
-
-
-def _growth(sections: Sections) -> str:
-    rows = [
-        [r["grows"], f"{r['size']:,}", f"{r['us_per_event']:.2f}", _number(r["changelog_bytes"]),
-         _number(r["deltas_bytes"])]
-        for r in sections["growth"]["rows"]
-    ]  # fmt: skip
-    return _table(["Grows", "To", "us/event", "Changelog, bytes/prediction", "Deltas, bytes/event"], rows)
-
-
-def _pending(sections: Sections) -> str:
-    s = sections["pending"]
-    tenths = s["written"]["resident_megabytes"]
-    memory = _table(
-        ["Pending", *(f"{s['n_rows'] * n // len(tenths) / _MEGA:g} million" for n in range(1, len(tenths) + 1))],
-        [["MB resident", *(f"{each:.0f}" for each in tenths)]],
-    )
-    starts = _table(
-        ["Start with", "Seconds", "MB after", "MB at most"],
-        [[name, f"{s[name]['seconds']:.1f}", f"{s[name]['resident_megabytes']:.0f}", f"{s[name]['peak_megabytes']:.0f}"]
-         for name in ("files intact", "files lost", "no folder")],
-    )  # fmt: skip
-    per_row = (
-        f"A pending prediction takes {s['written']['bytes_per_row_in_files']:.0f} bytes in local files and "
-        f"{s['bytes_per_row_in_log']:.0f} in the changelog."
-    )
-    return "\n\n".join([memory, per_row, starts])
-
-
-def _arrow(sections: Sections) -> str:
-    rows = [
-        [r["name"], _number(r["n_events"] / r["wall_seconds"]), _number(1e6 * r["cpu_seconds"] / r["n_events"])]
-        for r in sections["arrow"]["rows"]
-    ]
-    return _table(["Stage 1 alone", "Rows/s", "CPU us/row"], rows)
-
-
-def _units(sections: Sections) -> str:
-    unit = capacity.units(sections)
-    rows = [
-        ["CPU of a worker", f"{unit.cpu_us_per_event:.2f} us an event"],
-        ["A prediction on its topic", f"{unit.prediction_bytes:.0f} bytes"],
-        ["A label on its topic", f"{unit.label_bytes:.0f} bytes"],
-        ["Changelog, written", f"{unit.changelog_bytes:.0f} bytes a prediction with its label"],
-        ["Profile deltas", f"{unit.deltas_bytes:.2f} bytes an event"],
-        ["A row in local files, in the changelog",
-         f"{unit.disk_bytes_per_row:.0f}, {unit.changelog_bytes_per_row:.0f} bytes"],
-        ["Restoring from the changelog", f"{unit.restored_rows_per_second:,.0f} rows/s a worker"],
-        ["Merging one delta in stage 2", f"{unit.merge_ms_per_delta:.2f} ms"],
-    ]  # fmt: skip
-    return _table(["Unit", "Measured"], rows)
-
-
-def _capacity(sections: Sections) -> str:
-    rows = [
-        [n.level, _number(n.cores), str(n.n_workers), str(n.n_partitions),
-         f"{_number(n.written_bytes_per_second / _MEGA)} / {_number(n.read_bytes_per_second / _MEGA)}",
-         str(n.n_brokers), _number(n.n_rows / _MEGA), f"{_number(n.disk_bytes / 1e9)}", f"{_number(n.restore_seconds)}",
-         f"{100 * n.evaluator_ratio:.0f} %", "; ".join(n.breaks) or "nothing"]
-        for n in capacity.needs(sections)
-    ]  # fmt: skip
-    head = ["Predictions", "Cores busy", "Workers", "Partitions", "Brokers: MB/s written / read", "Brokers",
-            "Rows held, millions", "Local files, GB", "Restore of a worker, s", "Evaluator of one model",
-            "What gives way"]  # fmt: skip
-    return _table(head, rows)
-
-
-_CAPACITY: Final = frozenset({"contest", "processes", "pending", "closing"})
-_TABLES: Final[dict[str, tuple[frozenset[str], Callable[[Sections], str]]]] = {
-    "targets": (frozenset({"contest"}), _targets),
-    "contest": (frozenset({"contest"}), _contest),
-    "profile": (frozenset({"profile"}), _profile),
-    "processes": (frozenset({"processes"}), _processes),
-    "alerting": (frozenset({"alerting"}), _alerting),
-    "idle": (frozenset({"idle"}), _idle),
-    "closing": (frozenset({"closing"}), _closing),
-    "growth": (frozenset({"growth"}), _growth),
-    "pending": (frozenset({"pending"}), _pending),
-    "arrow": (frozenset({"arrow"}), _arrow),
-    "units": (_CAPACITY, _units),
-    "capacity": (_CAPACITY, _capacity),
-}
+    return re.sub(r"<!-- bench:(\w+) -->.*?<!-- /bench:\1 -->", made, text, flags=re.DOTALL)
 
 
 def main() -> None:
     """Print the tables, or write them into a page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--summary", type=Path, default=Path("build/bench/summary.json"))
-    parser.add_argument("--write", type=Path, help="a page with markers; without it the tables are printed")
+    parser.add_argument("--write", type=Path, help="a page with markers")
     options = parser.parse_args()
-    made = tables(json.loads(options.summary.read_text()))
-    if options.write is None:
-        print("\n\n".join(made.values()))
-    else:
-        options.write.write_text(write(options.write.read_text(), made))
+    summary = json.loads(options.summary.read_text())
+    if options.write is not None:
+        options.write.write_text(write(options.write.read_text(), summary))
+        return
+    for name in TABLES:
+        print(f"## {name}\n\n{table(name, summary)}\n")
 
 
 if __name__ == "__main__":
