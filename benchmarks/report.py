@@ -71,8 +71,21 @@ def _ratios(summary: Summary) -> str:
     for name, title in _TITLES.items():
         value, target = summary["ratios"].get(name), TARGETS[name]
         said = "not measured" if value is None else f"{value:.2f}" if value < 10 else f"{value:.0f}"
-        rows.append([title, said, "" if target is None else f"{target:g}"])
-    return _grid(["", "ratio", "target"], rows)
+        rows.append([title, said, "" if target is None else f"at least {target:g}"])
+    rooms = summary["rooms"]
+    rows += [[title, said(rooms[name]), target] for name, title, said, target in _OTHERS if rooms.get(name)]
+    return _grid(["", "measured", "target"], rows)
+
+
+_OTHERS: Final[tuple[tuple[str, str, Callable[[Mapping[str, Any]], str], str], ...]] = (
+    ("closing", "close of the largest window (10,000 series), ms", lambda r: f"{r['rows'][-1]['median_ms']:,.0f}",
+     "at most 100"),
+    ("alerting", "a window complete to its alert under load, p99, s", lambda r: f"{r['p99_seconds']:.2f}", "below 1"),
+    ("scaling", "two processes against one", lambda r: f"{r['ratio']:.2f}", "at least 1.7"),
+    ("idle", "an idle worker, of a core", lambda r: f"{r['cpu_ratio']:.1%}", "below 2%"),
+    ("pending", "resident memory, ten times as many pending", lambda r: f"{r['written']['resident_ratio'] - 1:+.0%}",
+     "within 10%"),
+)  # fmt: skip
 
 
 def _arrow(summary: Summary) -> str:
