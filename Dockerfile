@@ -16,7 +16,8 @@ FROM python:3.11-slim-bookworm
 LABEL org.opencontainers.image.title="Plumbline" \
       org.opencontainers.image.description="Event-driven streaming monitor for machine-learning models in production" \
       org.opencontainers.image.licenses="Apache-2.0"
-RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonexistent plumbline
+RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonexistent plumbline \
+    && install --directory --owner=10001 --group=10001 /var/lib/plumbline
 COPY --from=build /opt/plumbline /opt/plumbline
 # By number, so that an orchestrator can see that it is not root.
 USER 10001:10001

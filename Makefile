@@ -8,6 +8,9 @@ STAMP := $(VENV)/.installed
 BENCH := build/bench/venv
 BENCH_STAMP := $(BENCH)/.installed
 
+# Test processes: each has a Kafka broker of its own.
+TEST_PROCESSES ?= 2
+
 BROKER ?= tansu
 SCENARIO ?= skew
 DEPLOY ?= 2013-06-10
@@ -37,7 +40,7 @@ serve: $(STAMP) ## the demo, then the worker and its pages stay up
 	$(BIN)/python -m demo $(DEMO_FLAGS) --serve
 
 test: $(STAMP) $(BENCH_STAMP) tools ## all tests, on a real Apache Kafka too
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
 test-fast: $(STAMP) ## unit and property tests alone
 	$(BIN)/python -m pytest tests/unit tests/property

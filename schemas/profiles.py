@@ -38,6 +38,9 @@ class DeltaPart(msgspec.Struct, frozen=True, array_like=True):
 
     plan_id: str
     columns: BlockColumns
+    late: int = 0
+    """Whether these came in time, by the watermarks that their own partition had seen: 0 in time, 1 after the end of
+    their cell (inputs), 2 after its maturity. Windows leave out what was late for them; restatements have all."""
 
 
 class Sample(msgspec.Struct, frozen=True, array_like=True):

@@ -230,6 +230,11 @@ class EngineSettings(_Group):
     """After this long a shutdown that hangs ends the process."""
     group_instance_id: str | None = None
     """Static membership: a restart under the same id moves no partition."""
+    state_folder: Path | None = None
+    """Where a worker keeps the rows that memory has no room for, and finds them again after a restart; a folder of its
+    own for each worker. Without one all rows stay in memory, and a restart reads the changelog."""
+    state_memory_rows: int = Field(default=100_000, ge=1)
+    """Rows of a partition that stay in memory where there is a folder; about 210 bytes each."""
     on_processing_error: Literal["stop", "dead_letter"] = "stop"
     """What a record does that trips our own code: stop the worker, or become a dead letter after three crashes."""
     layout_check_interval_seconds: float = Field(default=30.0, gt=0)

@@ -16,6 +16,8 @@ class Stage:
 
     name: StageName
     inputs: tuple[Topic, ...]
+    keeps_files: bool = False
+    """Whether it has more state than memory may have room for."""
 
     @property
     def spread(self) -> Spread:
@@ -23,7 +25,7 @@ class Stage:
         return self.inputs[0].spread
 
 
-PROFILER: Final = Stage(name=StageName.PROFILER, inputs=(topics.PREDICTIONS, topics.LABELS))
+PROFILER: Final = Stage(name=StageName.PROFILER, inputs=(topics.PREDICTIONS, topics.LABELS), keeps_files=True)
 EVALUATOR: Final = Stage(name=StageName.EVALUATOR, inputs=(topics.PROFILES, topics.RESOURCES))
 GOVERNOR: Final = Stage(
     name=StageName.GOVERNOR,

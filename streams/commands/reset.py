@@ -69,6 +69,7 @@ def _say(kept: Kept, application: str) -> None:
     for topic, n in kept.profiles.items():
         note(f"records of topic {topic}, about {n}: counts on their way to the evaluator")
     if not kept.is_nothing:
+        note("Local files in engine.state_folder are of what is deleted here: workers notice, and drop them.")
         note(
             f"What application {application!r} has published stays. What the topics of events still hold is read and"
             " judged again: alerts and rollback commands come again under their old ids, those of older data not."

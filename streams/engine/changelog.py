@@ -6,6 +6,7 @@ a worker meets a newer one with a clear refusal.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from typing import Final
 
@@ -55,6 +56,9 @@ class CommitRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         Number of the owner: one more at every take-over of the task.
     positions
         Next offset to read, by input topic (name in use).
+    life
+        A random name that a changelog gets with its first commit, and anew when it is rewritten as a whole: local
+        files of an earlier life are of another history, however well their numbers fit.
     changes, outputs
         Under at_least_once what the commit consists of, to be forwarded from here; empty under exactly_once.
     """
@@ -63,8 +67,14 @@ class CommitRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     seq: int
     generation: int
     positions: dict[str, int]
+    life: str = ""
     changes: tuple[StoredChange, ...] = ()
     outputs: tuple[StoredOutput, ...] = ()
+
+
+def new_life() -> str:
+    """Return a name for a changelog that begins."""
+    return uuid.uuid4().hex
 
 
 class _Version(msgspec.Struct):

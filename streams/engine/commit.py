@@ -38,6 +38,9 @@ class Commit:
 class Committer(Protocol):
     """Owns a task's producer."""
 
+    written_at: int
+    """Offset of the last commit record that it wrote; -1 where the broker did not say."""
+
     async def start(self) -> None:
         """Start a producer; under exactly_once this fences the task's older owner."""
 
@@ -82,6 +85,7 @@ class TransactionCommitter:
         self._partition = partition
         self._on_step = on_step
         self._producer: AIOKafkaProducer | None = None
+        self.written_at = -1
 
     async def start(self) -> None:
         """Fence the older owner; returns once its open transaction is resolved."""
@@ -110,7 +114,7 @@ class TransactionCommitter:
                 for key, value in changes:
                     await sends.record(topic, key, value, self._partition)
                 await sends.record(topic, COMMIT_KEY, record, self._partition)
-                await sends.done()
+                written = await sends.done()
             async with around(self._on_step, Step.OFFSETS):
                 await producer.send_offsets_to_transaction(offsets, self._names.group(self._stage))
             async with around(self._on_step, Step.COMMIT):
@@ -118,6 +122,7 @@ class TransactionCommitter:
         except BaseException:
             sends.forget()
             raise
+        self.written_at = written[-1].offset
         return commit.record
 
     async def forward(self, record: CommitRecord) -> None:
@@ -171,6 +176,7 @@ class TailCommitter:
         self._on_step = on_step
         self._producer: AIOKafkaProducer | None = None
         self._end = 0
+        self.written_at = -1
 
     async def start(self) -> None:
         """Start a producer; there is no fence."""
@@ -219,6 +225,7 @@ class TailCommitter:
             )
             raise TaskLostError(msg)
         self._end = written.offset + 1
+        self.written_at = written.offset
 
     async def forward(self, record: CommitRecord) -> None:
         """Send on changes and outputs, and wait for all of them."""

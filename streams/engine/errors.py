@@ -41,6 +41,20 @@ class ChangelogFormatError(EngineError):
     """A changelog was written in a format that this version does not read."""
 
 
+class StateFolderError(EngineError):
+    """The disk of `engine.state_folder` does not take what has to be written; the changelog has all of it."""
+
+    exit_code = 5
+
+
+class StateFolderInUseError(ConfigurationError):
+    """Another worker has the `engine.state_folder`."""
+
+
+class ChangelogLostError(EngineError):
+    """A changelog does not hold what its last commit names."""
+
+
 class CommitTooLargeError(EngineError):
     """A record of a commit is larger than its topic takes."""
 

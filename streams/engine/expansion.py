@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 
 from streams.engine import changelog
-from streams.engine.changelog import COMMIT_KEY, FORMAT, CommitRecord
+from streams.engine.changelog import COMMIT_KEY, FORMAT, CommitRecord, new_life
 from streams.engine.clients import drop_producer, make_reader, start_transactional_producer
 from streams.engine.clock import Clock
 from streams.engine.ends import bounds, end_offsets
@@ -178,6 +178,8 @@ async def _write_partition(
         await sends.record(topic, changelog.state_key(key), stored, partition)
         if number % _IN_FLIGHT == 0:
             await sends.done()
-    record = CommitRecord(format=FORMAT, seq=state.seq, generation=state.generation, positions=dict(state.positions))
+    record = CommitRecord(
+        format=FORMAT, seq=state.seq, generation=state.generation, positions=dict(state.positions), life=new_life()
+    )
     await sends.record(topic, COMMIT_KEY, changelog.encode_commit(record), partition)
     await sends.done()

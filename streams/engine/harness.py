@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from streams.engine.processor import CommitContext, DeadLetter, Output, Processor, Record, Staged
+from streams.engine.processor import CommitContext, DeadLetter, LocalProcessor, Output, Processor, Record, Staged
+from streams.local.errors import UnusableStateError
+from streams.local.instance import Manifest, TaskFolder
 
 
 @dataclass(slots=True)
@@ -23,12 +25,15 @@ class Harness:
         Wall clock handed to `stage`; set it as the test goes on.
     chunk_records
         Records handed to `add` at a time, at most.
+    folder
+        Local files; a restart uses them, in the state of the last `checkpoint`.
     """
 
     make_processor: Callable[[], Processor]
     partition: int = 0
     now_ms: int = 0
     chunk_records: int = 500
+    folder: TaskFolder | None = None
     outputs: list[Output] = field(default_factory=list, init=False)
     dead_letters: list[DeadLetter] = field(default_factory=list, init=False)
     staged: list[Staged] = field(default_factory=list, init=False)
@@ -38,7 +43,10 @@ class Harness:
     seq: int = field(default=0, init=False)
     positions: dict[str, int] = field(default_factory=dict, init=False)
     processor: Processor = field(init=False)
+    n_restored: int = field(default=0, init=False)
+    """Entries that the last restart read."""
     _open: dict[str, int] = field(default_factory=dict, init=False)
+    _written_at: dict[str, int] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         self.restart()
@@ -95,6 +103,7 @@ class Harness:
             self.changelog.pop(change.key, None)
             if change.value is not None:
                 self.changelog[change.key] = change.value
+            self._written_at[change.key] = self.seq + 1
         if not staged.is_empty:
             self.seq += 1
         self.positions.update(self._open)
@@ -102,6 +111,7 @@ class Harness:
         self.dead_letters.extend(staged.dead_letters)
         self.staged.append(staged)
         self.processor.apply(staged)
+        self.checkpoint(closing=False)
         return staged
 
     def stage(self, *, heartbeat: bool = False, caught_up: bool = True) -> Staged:
@@ -122,11 +132,42 @@ class Harness:
             self.now_ms = now_ms
         return self.commit(heartbeat=True)
 
+    def checkpoint(self, *, closing: bool = True) -> None:
+        """Write local files, where there are any: at the end, or if it is time to."""
+        if self.folder is None or not isinstance(self.processor, LocalProcessor):
+            return
+        checkpoint = self.processor.checkpoint(closing=closing)
+        if checkpoint is not None:
+            self.folder.save(
+                position=self.seq, seq=self.seq, snapshot=checkpoint.snapshot, files=list(checkpoint.files)
+            )
+
     def restart(self) -> None:
-        """Discard the Processor with its open batch, and restore a new one from the changelog."""
+        """Discard the Processor with its open batch, and restore a new one: from local files where they are of use."""
         self._open = {}
+        if self.folder is not None:
+            try:
+                self._restart(self.folder.load())
+            except UnusableStateError as error:
+                self.folder.drop(str(error))
+            else:
+                return
+        self._restart(None)
+
+    def _restart(self, local: tuple[Manifest, bytes] | None) -> None:
         self.processor = self.make_processor()
-        for key, value in self.changelog.items():
+        position = -1
+        if self.folder is not None and isinstance(self.processor, LocalProcessor):
+            self.processor.use_folder(self.folder.path)
+            if local is not None:
+                position = local[0].position
+                if position > self.seq:
+                    msg = f"local files are of commit {position}: expected at most {self.seq}"
+                    raise UnusableStateError(msg)
+                self.processor.restore_local(local[1])
+        entries = [(key, value) for key, value in self.changelog.items() if self._written_at.get(key, 0) > position]
+        self.n_restored = len(entries)
+        for key, value in entries:
             self.processor.restore(key, value)
         self.processor.restored()
 

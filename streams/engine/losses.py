@@ -14,7 +14,15 @@ from aiokafka.errors import (
     TransactionalIdAuthorizationFailed,
 )
 
-from streams.engine.errors import EngineError, TaskLostError, TooManyTaskLossesError
+from streams.engine.errors import (
+    ChangelogFormatError,
+    ChangelogLostError,
+    EngineError,
+    StateFolderError,
+    TaskLostError,
+    TooManyTaskLossesError,
+)
+from streams.local.errors import LostStateError, NewerStateError, StorageError
 
 _WINDOW_SECONDS: Final = 600.0
 _AUTHORIZATION: Final = (
@@ -22,6 +30,12 @@ _AUTHORIZATION: Final = (
     GroupAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
 )
+_STATE: Final = {
+    StorageError: StateFolderError,
+    NewerStateError: ChangelogFormatError,
+    LostStateError: ChangelogLostError,
+}
+"""What is said of the state, and what the worker ends with because of it."""
 _AWAY: Final = (KafkaConnectionError, KafkaTimeoutError, RequestTimedOutError, TimeoutError, OSError)
 
 
@@ -53,11 +67,15 @@ class Losses:
         Raises
         ------
         EngineError
-            Where the worker has to end: authorization, configuration, or too many losses.
+            Where the worker has to end: authorization, configuration, state or disk, or too many losses.
         """
         if isinstance(error, _AUTHORIZATION):
             msg = f"{self._who} may not do what it has to: {error!r}"
             raise EngineError(msg) from error
+        for kind, ends_with in _STATE.items():
+            if isinstance(error, kind):
+                msg = f"{self._who}: {error}"
+                raise ends_with(msg) from error
         if isinstance(error, EngineError) and not isinstance(error, TaskLostError):
             raise error
         if taking_over and isinstance(error, _AWAY):

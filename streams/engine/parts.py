@@ -12,6 +12,7 @@ from streams.engine.commit import Committer
 from streams.engine.processor import Processor, Staged
 from streams.engine.steps import OnStep, no_fault
 from streams.engine.topics import TopicNames
+from streams.local.instance import TaskFolder
 from streams.settings import Settings, StageName
 from streams.stages import STAGES
 
@@ -74,6 +75,7 @@ class TaskParts:
     feed: Feed
     committer: Committer
     clock: Clock
+    folder: TaskFolder | None = None
     on_step: OnStep = no_fault
 
     @property

@@ -7,9 +7,10 @@ apply the change. The same Processor runs on lists in tests and replays.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -144,6 +145,14 @@ class Staged:
         return not (self.outputs or self.changes or self.dead_letters)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A Processor's state as of its last commit: what it restores from, and the files that this speaks of."""
+
+    snapshot: bytes
+    files: Sequence[str]
+
+
 class Processor(Protocol):
     """One partition's worth of a stage.
 
@@ -174,3 +183,31 @@ class Processor(Protocol):
 
     def apply(self, staged: Staged) -> None:
         """The commit holds: make the staged overlay the state."""
+
+
+@runtime_checkable
+class LocalProcessor(Processor, Protocol):
+    """A Processor that keeps what memory has no room for in files of its own.
+
+    They are a cache: the changelog alone would do. `use_folder` is called first; then `restore_local` where there is
+    a checkpoint that can be trusted, and `restore` with the changelog from there on; `restoring` instead of
+    `restored`. Reading and writing these files is the only I/O that it does; a disk that fails is a `StorageError`.
+    """
+
+    def use_folder(self, folder: Path) -> None:
+        """Keep files there; nobody else does."""
+
+    def restore_local(self, snapshot: bytes) -> None:
+        """Take a checkpoint's snapshot; its files are intact."""
+
+    def restoring(self) -> Iterator[None]:
+        """End of the changelog: build what is derived, with pauses in which others may run.
+
+        Raises `UnusableStateError` where the checkpoint and the changelog do not go together.
+        """
+
+    def checkpoint(self, *, closing: bool) -> Checkpoint | None:
+        """Return a checkpoint of the last commit where it is time for one; always at the end."""
+
+    def close(self) -> None:
+        """Leave no half-written file behind."""

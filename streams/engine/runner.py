@@ -19,9 +19,11 @@ from streams.engine.feed import GroupFeed
 from streams.engine.layout import watch_layout
 from streams.engine.parts import TaskParts, TaskState
 from streams.engine.processor import Processor, Staged
+from streams.engine.state_folder import open_state_folder
 from streams.engine.steps import OnStep, no_fault
 from streams.engine.task import Task
 from streams.engine.topics import TopicNames
+from streams.local.instance import InstanceFolder
 from streams.settings import ProcessingGuarantee, Settings, StageName
 from streams.stages import STAGES
 
@@ -80,6 +82,7 @@ class StageRunner:
         self._failure: BaseException | None = None
         self._loops: list[asyncio.Task[None]] = []
         self._feed: GroupFeed | None = None
+        self._folder: InstanceFolder | None = None
         self._supervised = self.fetch_beat = self._clock.monotonic()
 
     # What others see
@@ -115,11 +118,14 @@ class StageRunner:
 
     async def start(self) -> None:
         """Join the group; returns before partitions are assigned."""
+        self._folder = await open_state_folder(self.stage, self._settings)
         feed = self._feed = GroupFeed(self.stage, self._settings, self._names, on_step=self._on_step)
         try:
             await start_reader(feed.consumer, self._settings)
         except BaseException:
             await feed.consumer.stop()
+            if self._folder is not None:
+                self._folder.close()
             raise
         feed.consumer.subscribe(list(self._topics), listener=_Listener(self))
         watching = watch_layout(self.stage, self._settings, self._names)
@@ -155,6 +161,8 @@ class StageRunner:
         if feed is not None:
             await feed.flush_offsets()
             await feed.consumer.stop()
+        if self._folder is not None:
+            self._folder.close()
         self._assigned = None
         self._ended.set()
 
@@ -287,6 +295,7 @@ class StageRunner:
                 feed=feed,
                 committer=make_committer(self._settings, self._names, self.stage, partition, self._on_step),
                 clock=self._clock,
+                folder=None if self._folder is None else self._folder.task(partition),
                 on_step=self._on_step,
             )
         )

@@ -6,16 +6,19 @@ group's committed offset may lag behind a transaction that holds, so it is compa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import structlog
 
-from streams.engine.changelog import CommitRecord, load_changes
+from streams.engine.changelog import CommitRecord, load_changes, new_life
+from streams.engine.clock import Clock
 from streams.engine.errors import PositionError
 from streams.engine.parts import TaskParts, TaskState
-from streams.engine.processor import Processor
-from streams.engine.restore import restore_state
+from streams.engine.processor import LocalProcessor, Processor
+from streams.engine.restore import YIELD_SECONDS, Restored, restore_state
+from streams.local.errors import UnusableStateError
 
 log = structlog.get_logger(__name__)
 
@@ -34,8 +37,12 @@ class TakenOver:
         Where the inputs ended when they were looked at.
     seq
         Number of the last commit.
+    record_at
+        Its offset in the changelog; -1 without one.
     generation
         Number of this owner.
+    life
+        The changelog's: see `CommitRecord`.
     n_entries
         Entries of the changelog that were read.
     """
@@ -44,7 +51,9 @@ class TakenOver:
     positions: dict[str, int]
     ends: dict[str, int]
     seq: int
+    record_at: int
     generation: int
+    life: str
     n_entries: int
 
 
@@ -57,7 +66,46 @@ async def take_over(
     parts.feed.pause(parts.partition)
     await parts.committer.start()
     on_state(TaskState.RESTORING)
+    processor, restored = await _restored(parts, on_progress)
+    parts.committer.restored(restored.end)
+    record = restored.record
+    if record is not None:
+        await parts.committer.forward(record)
+    bounds = await parts.feed.bounds(parts.partition)
+    return TakenOver(
+        processor=processor,
+        positions=await _positions(parts, record, bounds),
+        ends={topic: end for topic, (_, end) in bounds.items()},
+        seq=0 if record is None else record.seq,
+        record_at=restored.record_at,
+        generation=1 if record is None else record.generation + 1,
+        life=new_life() if record is None or not record.life else record.life,
+        n_entries=restored.n_entries,
+    )
+
+
+async def _restored(parts: TaskParts, on_progress: Callable[[float], None]) -> tuple[Processor, Restored]:
+    """Restore from local files and the end of the changelog, or where they are of no use from all of it."""
+    folder = parts.folder
+    if folder is not None:
+        try:
+            return await _restore(parts, on_progress, with_files=True)
+        except UnusableStateError as error:
+            folder.drop(str(error))
+    return await _restore(parts, on_progress, with_files=False)
+
+
+async def _restore(
+    parts: TaskParts, on_progress: Callable[[float], None], *, with_files: bool
+) -> tuple[Processor, Restored]:
     processor = parts.make_processor(parts.partition)
+    manifest = None
+    if parts.folder is not None and isinstance(processor, LocalProcessor):
+        processor.use_folder(parts.folder.path)
+        found = await asyncio.to_thread(parts.folder.load) if with_files else None
+        if found is not None:
+            manifest, snapshot = found
+            processor.restore_local(snapshot)
     restored = await restore_state(
         parts.settings,
         topic=parts.names.changelog(parts.stage),
@@ -65,24 +113,36 @@ async def take_over(
         restore=processor.restore,
         on_progress=on_progress,
         clock=parts.clock,
+        start=None if manifest is None else manifest.position,
     )
-    parts.committer.restored(restored.end)
     record = restored.record
+    if manifest is not None and record is not None and record.life != manifest.life:
+        msg = "local files are of an earlier life of the changelog: it was deleted, or rewritten, since"
+        raise UnusableStateError(msg)
+    if manifest is not None and (record is None or record.seq < manifest.seq):
+        found_seq = "none" if record is None else record.seq
+        msg = f"local files are of commit {manifest.seq}: expected at most {found_seq}, the last of the changelog"
+        raise UnusableStateError(msg)
     if record is not None:
         # Under at_least_once the last commit may not have been forwarded: it is sent again, never cut anew.
         for change in load_changes(record):
             processor.restore(change.key, change.value)
-        await parts.committer.forward(record)
-    processor.restored()
-    bounds = await parts.feed.bounds(parts.partition)
-    return TakenOver(
-        processor=processor,
-        positions=await _positions(parts, record, bounds),
-        ends={topic: end for topic, (_, end) in bounds.items()},
-        seq=0 if record is None else record.seq,
-        generation=1 if record is None else record.generation + 1,
-        n_entries=restored.n_entries,
-    )
+    if isinstance(processor, LocalProcessor):
+        await _with_pauses(processor.restoring(), parts.clock, lambda: on_progress(1.0))
+    else:
+        processor.restored()
+    if manifest is not None:
+        log.info("local_state_used", stage=parts.label, partition=parts.partition, seq=manifest.seq)
+    return processor, restored
+
+
+async def _with_pauses(steps: Iterator[None], clock: Clock, beat: Callable[[], None]) -> None:
+    paused = clock.monotonic()
+    for _ in steps:
+        if clock.monotonic() - paused > YIELD_SECONDS:
+            beat()
+            await asyncio.sleep(0)
+            paused = clock.monotonic()
 
 
 async def _positions(

@@ -139,6 +139,7 @@ class Task:
                     continue
                 try:
                     await self._work(await self._take_over())
+                    self._close_tenure()
                 except ProcessorCrashedError as crash:
                     log.error("processor_crashed", **self._said, error=str(crash))
                 except Exception as error:  # noqa: BLE001 - whatever it was: fence, restore, resume; or end, loudly
@@ -147,6 +148,10 @@ class Task:
         finally:
             self._tenure = None
             await self._parts.committer.close()
+
+    def _close_tenure(self) -> None:
+        if self._tenure is not None:
+            self._tenure.close()
 
     def _lost(self, error: Exception) -> None:
         taking_over = self._tenure is None

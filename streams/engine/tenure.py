@@ -18,11 +18,13 @@ from streams.engine.commit import Commit
 from streams.engine.cutting import POSITIONS_INTERVAL_SECONDS, CutRules, Pending, describe
 from streams.engine.dead_letters import PROCESSING_ERROR, to_output
 from streams.engine.inbox import Inbox
+from streams.engine.keep import Keep
 from streams.engine.parts import ProcessorCrashedError, TaskParts
 from streams.engine.poison import PoisonHunt
 from streams.engine.processor import CommitContext, DeadLetter, Record, Staged
 from streams.engine.steps import Step, around
 from streams.engine.takeover import TakenOver
+from streams.local.errors import StorageError
 
 log = structlog.get_logger(__name__)
 
@@ -54,6 +56,8 @@ class Tenure:
         self._hunt = hunt
         self._processor = taken.processor
         self._generation = taken.generation
+        self._life = taken.life
+        self._keep = Keep(parts.folder, taken.processor, position=taken.record_at, seq=taken.seq, life=taken.life)
         self._ends = taken.ends
         self._seq = taken.seq
         self._committed = dict(taken.positions)
@@ -186,6 +190,7 @@ class Tenure:
         if written is not None:
             async with self._deadline():
                 await self._parts.committer.forward(written)
+            self._keep.committed(self._parts.committer.written_at, written.seq)
             # Only now: who waits for the group's offsets may then read what came of them.
             self._parts.feed.committed(self._parts.partition, self._committed)
 
@@ -208,6 +213,7 @@ class Tenure:
             format=FORMAT,
             seq=context.seq,
             generation=self._generation,
+            life=self._life,
             positions={parts.names.in_use(topic): offset for topic, offset in context.positions.items()},
         )
         letters = [to_output(each, stage=parts.stage, names=parts.names) for each in staged.dead_letters]
@@ -231,6 +237,8 @@ class Tenure:
         """Make the batch the state: after its commit, or at once where it had nothing to say."""
         try:
             self._processor.apply(staged)
+        except StorageError:  # the disk's fault, not a record's
+            raise
         except Exception as error:  # noqa: BLE001 - our own code, whatever it raises
             self._crashed(error)
         self._count(staged)
@@ -243,6 +251,10 @@ class Tenure:
             self._parts.on_committed(self._parts.stage, self._parts.partition, staged)
         except Exception:  # metrics and pages must not cost a task its state
             log.exception("on_committed_failed", stage=self._parts.label, partition=self._parts.partition)
+
+    def close(self) -> None:
+        """Write down what is committed, so that the next start need not read it."""
+        self._keep.close()
 
     def _count(self, staged: Staged) -> None:
         label, pending = self._parts.label, self._pending

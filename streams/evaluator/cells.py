@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,23 +15,31 @@ Dense = dict[str, NDArray[np.int64]]
 """Segment to counts, shape (width,)."""
 
 
+AFTER_MATURITY: Final = 2
+"""`DeltaPart.late` of what no window takes."""
+
+
 class CellKey(NamedTuple):
     """Which counts: those of a version, under a plan, in a cell."""
 
     cell_ms: int
     model_version: str
     plan_id: str
+    late: int = 0
+    """0 for all counts; 1 and 2 for those among them that came so late (`DeltaPart`)."""
 
     @property
     def text(self) -> str:
         """The key in a changelog."""
-        return f"{self.cell_ms}@{self.plan_id}@{self.model_version}"
+        late = f"+{self.late}" if self.late else ""
+        return f"{self.cell_ms}{late}@{self.plan_id}@{self.model_version}"
 
     @classmethod
     def parse(cls, text: str) -> CellKey:
         """Undo `text`."""
         cell, plan_id, version = text.split("@", 2)
-        return cls(int(cell), version, plan_id)
+        start, _, late = cell.partition("+")
+        return cls(int(start), version, plan_id, int(late or 0))
 
 
 class CellStore:
@@ -59,7 +67,7 @@ class CellStore:
 
     def in_order(self) -> list[CellKey]:
         """All cells, by time, version and plan."""
-        return sorted({*self._packed, *self._dense})
+        return sorted(key for key in {*self._packed, *self._dense} if not key.late)
 
     def __contains__(self, key: CellKey) -> bool:
         return key in self._packed or key in self._dense
@@ -72,8 +80,34 @@ class CellStore:
             self._dense[key] = {block.segment: block.dense(plan.layout.width) for block in blocks}
         return self._dense[key]
 
+    def in_time(self, key: CellKey, plan: Plan, *, outcomes: bool) -> Dense:
+        """The counts of a cell without those that came too late for its window; they are not to be written to.
+
+        Whether late counts are here already hangs on how far was read; so windows never look at them.
+        """
+        layers = [key._replace(late=late) for late in _too_late(outcomes=outcomes)]
+        late = [self.read(layer, plan) for layer in layers if layer in self]
+        cell = self.read(key, plan)
+        if not late:
+            return cell
+        kept = {}
+        for segment, counts in cell.items():
+            kept[segment] = counts - sum(layer[segment] for layer in late if segment in layer)
+        return kept
+
+    def is_only_late(self, key: CellKey, plan: Plan, *, outcomes: bool) -> bool:
+        """Whether nothing of a cell came in time for its window."""
+        if not any(key._replace(late=late) in self for late in _too_late(outcomes=outcomes)):
+            return False
+        return not any(counts.any() for counts in self.in_time(key, plan, outcomes=outcomes).values())
+
     def add(self, key: CellKey, block: Block, plan: Plan) -> None:
-        """Merge a block into its cell."""
+        """Merge a block into its cell, and where it was late, into what is known to be."""
+        if key.late:
+            self._add(key, block, plan)
+        self._add(key._replace(late=0), block, plan)
+
+    def _add(self, key: CellKey, block: Block, plan: Plan) -> None:
         cell = self.read(key, plan)
         if key not in self._touched:
             cell = self._dense[key] = {segment: counts.copy() for segment, counts in cell.items()}
@@ -88,16 +122,19 @@ class CellStore:
         taken = taken[plan.is_count[block.slots[taken]]]
         if not len(taken):
             return False
-        counts = self.read(key, plan).get(block.segment)
+        counts = self.read(key._replace(late=0), plan).get(block.segment)
         here = 0 if counts is None else counts[block.slots[taken]]
         return bool((here + block.counts[taken] < 0).any())
 
     def drop(self, key: CellKey) -> None:
         """Forget a cell."""
-        self._packed.pop(key, None)
-        self._dense.pop(key, None)
-        self._touched.discard(key)
-        self._dropped.add(key)
+        for late in (0, 1, 2):
+            layer = key._replace(late=late)
+            if layer in self:
+                self._packed.pop(layer, None)
+                self._dense.pop(layer, None)
+                self._touched.discard(layer)
+                self._dropped.add(layer)
 
     def flush(self, *, keep_dense: int) -> Iterator[tuple[CellKey, bytes | None]]:
         """Pack what was touched since the fork.
@@ -126,3 +163,7 @@ class CellStore:
         self._dropped.clear()
         for key in sorted(self._dense)[:-keep_dense]:
             del self._dense[key]
+
+
+def _too_late(*, outcomes: bool) -> tuple[int, ...]:
+    return (AFTER_MATURITY,) if outcomes else (1, AFTER_MATURITY)

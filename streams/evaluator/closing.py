@@ -42,13 +42,13 @@ def close_cell(model: ModelEvaluator, cell_ms: int, *, outcomes: bool, now_ms: i
     now_ms
         Event time at which it was due.
     """
-    present = model.in_cell(cell_ms)
+    present = model.in_cell(cell_ms, outcomes=outcomes)
     serving = {d.model_version for d in model.serving(now_ms)}
     for key, plan in present:
         closing = Closing(
             key=key,
             plan=plan,
-            cell=model.cells.read(key, plan),
+            cell=model.cells.in_time(key, plan, outcomes=outcomes),
             outcomes=outcomes,
             is_serving=not serving or key.model_version in serving,
             n_versions=max(1, len({k.model_version for k, _ in present})),

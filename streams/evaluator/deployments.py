@@ -60,7 +60,7 @@ def observe_cell(model: ModelEvaluator, cell_ms: int, now_ms: int, *, outcomes: 
     outcomes
         Whether it closed for its outcomes.
     """
-    counts = _cell_counts(model, cell_ms)
+    counts = _cell_counts(model, cell_ms, outcomes=outcomes)
     deployments = model.deployments()
     serving = model.serving(now_ms)
     newest = champion(serving)
@@ -84,12 +84,12 @@ def _signal(model: ModelEvaluator) -> Signal | None:
     return signal if signal is not None and is_rate_of(signal, model.spec().task) else None
 
 
-def _cell_counts(model: ModelEvaluator, cell_ms: int) -> dict[str, CellCount]:
+def _cell_counts(model: ModelEvaluator, cell_ms: int, *, outcomes: bool) -> dict[str, CellCount]:
     """The evidence signal's events of each version, summed over plans."""
     signal = _signal(model)
     counts: dict[str, CellCount] = {}
-    for key, plan in model.in_cell(cell_ms):
-        cell = model.cells.read(key, plan)
+    for key, plan in model.in_cell(cell_ms, outcomes=outcomes):
+        cell = model.cells.in_time(key, plan, outcomes=outcomes)
         if signal is None or ALL_SEGMENT not in cell:
             continue
         counted = Counted(plan, plan.layout, cell[ALL_SEGMENT])

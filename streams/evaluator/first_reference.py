@@ -71,7 +71,7 @@ def _propose_counts(model: ModelEvaluator, time: EventTime, bins: Reference) -> 
     blocks = [
         Block.from_dense(key.model_version, segment, key.cell_ms, counts)
         for key in same
-        for segment, counts in sorted(model.cells.read(key, plan).items())
+        for segment, counts in sorted(model.cells.in_time(key, plan, outcomes=True).items())
     ]
     n = sum(int(b.counts[b.slots == 0].sum()) for b in blocks if b.segment == "__all__")
     length = milliseconds(spec.cell)
@@ -108,6 +108,6 @@ def _n_labels(model: ModelEvaluator, keys: list[CellKey]) -> int:
     for key in keys:
         plan = model.control.plan_by_id(key.plan_id)
         if plan is not None:
-            counts = model.cells.read(key, plan).get("__all__")
+            counts = model.cells.in_time(key, plan, outcomes=True).get("__all__")
             total += 0 if counts is None else int(counts[plan.layout.slice(sections.N_LABELLED)].sum())
     return total

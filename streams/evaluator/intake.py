@@ -11,6 +11,7 @@ import numpy as np
 from schemas.models import NAME_PATTERN
 from schemas.profiles import BlockColumns, Heartbeat, Outcomes, ProfileDelta, ProfileRecord, Watermarks
 from streams.control.plan import Plan
+from streams.evaluator.cells import AFTER_MATURITY
 
 MAX_PARTITIONS: Final = 1_000
 """More source partitions than the settings allow."""
@@ -51,6 +52,7 @@ def _delta(delta: ProfileDelta, plan_by_id: Callable[[str], Plan | None]) -> Non
             raise ProfileError(msg)
     _watermarks(delta.watermarks)
     for part in delta.parts:
+        _expect("parts: late", part.late, 0, AFTER_MATURITY)
         plan = plan_by_id(part.plan_id)
         if plan is not None:
             _columns(part.columns, plan)

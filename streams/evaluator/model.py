@@ -18,7 +18,7 @@ from streams.control.plan import Plan
 from streams.control.view import ControlView
 from streams.evaluator import clock
 from streams.evaluator.alerting import EXPIRY_MS, end_alert
-from streams.evaluator.cells import CellKey, CellStore
+from streams.evaluator.cells import AFTER_MATURITY, CellKey, CellStore
 from streams.evaluator.clock import EventTime
 from streams.evaluator.reference_view import ReferenceView
 from streams.evaluator.series import Series, expand
@@ -154,7 +154,7 @@ class ModelEvaluator:
     def _merge_blocks(self, part: DeltaPart, plan: Plan, source: int) -> None:
         left_out: dict[CellKey, None] = {}
         for block in unpack_blocks(part.columns):
-            key = CellKey(block.cell_ms, block.model_version, part.plan_id)
+            key = CellKey(block.cell_ms, block.model_version, part.plan_id, part.late)
             if self.cells.would_fall_below_zero(key, block, plan):
                 left_out[key] = None  # settled and forgotten while this source was idle, or a delta was lost
             else:
@@ -170,9 +170,10 @@ class ModelEvaluator:
         first, last = self.state.first_seen_ms, self.state.last_seen_ms
         first[version] = min(first.get(version, key.cell_ms), key.cell_ms)
         last[version] = max(last.get(version, key.cell_ms), key.cell_ms)
-        closed = self.state.outcomes_closed_ms
-        if closed is not None and key.cell_ms + plan.cell_ms <= closed and key.text not in self.state.dirty:
-            self.state.dirty.append(key.text)
+        text = key._replace(late=0).text
+        is_closed = (closed := self.state.outcomes_closed_ms) is not None and key.cell_ms + plan.cell_ms <= closed
+        if (is_closed or key.late == AFTER_MATURITY) and text not in self.state.dirty:
+            self.state.dirty.append(text)
 
     def _sample(self, delta: ProfileDelta) -> None:
         """Keep the smallest hashes of all sources: samples merge, whatever the batches."""
@@ -199,34 +200,38 @@ class ModelEvaluator:
 
     def due_inputs(self, time: EventTime) -> dict[int, int]:
         """Starts of cells whose inputs can be closed, each with the time at which it could."""
-        return self._due(time.predictions_ms, self.state.inputs_closed_ms, maturity_ms=0)
+        return self._due(time.predictions_ms, self.state.inputs_closed_ms, outcomes=False)
 
     def due_outcomes(self, time: EventTime) -> dict[int, int]:
         """Starts of cells whose outcomes have matured, each with the time at which they had."""
-        maturity = milliseconds(self.spec().maturity)
-        return self._due(time.outcomes_ms, self.state.outcomes_closed_ms, maturity_ms=maturity)
+        return self._due(time.outcomes_ms, self.state.outcomes_closed_ms, outcomes=True)
 
-    def _due(self, until_ms: int, closed_ms: int | None, *, maturity_ms: int) -> dict[int, int]:
+    def _due(self, until_ms: int, closed_ms: int | None, *, outcomes: bool) -> dict[int, int]:
         due: dict[int, int] = {}
+        maturity_ms = milliseconds(self.spec().maturity) if outcomes else 0
         for key in self.cells.in_order():
             length = self.cell_length(key)
             is_new = closed_ms is None or key.cell_ms + length > closed_ms
             at_ms = key.cell_ms + length + maturity_ms
-            if is_new and at_ms <= until_ms:
+            if is_new and at_ms <= until_ms and not self._is_only_late(key, outcomes=outcomes):
                 due[key.cell_ms] = max(at_ms, due.get(key.cell_ms, at_ms))
         return due
+
+    def _is_only_late(self, key: CellKey, *, outcomes: bool) -> bool:
+        plan = self.control.plan_by_id(key.plan_id)
+        return plan is not None and self.cells.is_only_late(key, plan, outcomes=outcomes)
 
     def cell_length(self, key: CellKey) -> int:
         """Length of a cell under its plan, in milliseconds."""
         plan = self.control.plan_by_id(key.plan_id)
         return plan.cell_ms if plan is not None else milliseconds(self.spec().cell)
 
-    def in_cell(self, cell_ms: int) -> list[tuple[CellKey, Plan]]:
-        """The counts of a cell: per version and plan."""
+    def in_cell(self, cell_ms: int, *, outcomes: bool) -> list[tuple[CellKey, Plan]]:
+        """What has counts in time for a cell's window: versions and plans."""
         found = []
         for key in self.cells.in_order():
             plan = self.control.plan_by_id(key.plan_id)
-            if key.cell_ms == cell_ms and plan is not None:
+            if key.cell_ms == cell_ms and plan is not None and not self._is_only_late(key, outcomes=outcomes):
                 found.append((key, plan))
         return found
 

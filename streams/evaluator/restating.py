@@ -15,15 +15,19 @@ from streams.evaluator.signals import Counted, outcome_values
 
 def restate(model: ModelEvaluator) -> None:
     """Publish anew the matured cells that have changed since they were published, with the next revision."""
+    closed, open_ = model.state.outcomes_closed_ms, list[str]()
     for text in model.state.dirty:
         key = CellKey.parse(text)
         plan = model.control.plan_by_id(key.plan_id)
         if plan is None or key not in model.cells:
             continue
+        if closed is None or key.cell_ms + plan.cell_ms > closed:
+            open_.append(text)  # late already, while others of its cell may still come in time
+            continue
         revision = model.state.restated.get(text, 0) + 1
         model.state.restated[text] = revision
         model.publish(_restatement(model, key, plan, revision))
-    model.state.dirty.clear()
+    model.state.dirty = open_
 
 
 def _restatement(model: ModelEvaluator, key: CellKey, plan: Plan, revision: int) -> WindowMetrics:

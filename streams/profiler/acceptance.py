@@ -32,7 +32,7 @@ class Families:
             found.setdefault(keys[place], {})[slot] = None
         for key in keys:
             if key not in self.by_key:
-                self.by_key[key] = self._from_table(sorted(found.get(key, ())))
+                self.by_key[key] = self._from_table(found.get(key, ()))
 
     def _from_table(self, slots: Iterable[int]) -> list[Family]:
         rows, families = self._rows, list[Family]()

@@ -32,10 +32,13 @@ class PlanCounter:
         Whose layout is counted into.
     versions
         Names of the model's versions, by code.
+    late
+        Of what is counted: see `DeltaPart`.
     """
 
-    def __init__(self, plan: Plan, versions: list[str]) -> None:
+    def __init__(self, plan: Plan, versions: list[str], *, late: int = 0) -> None:
         self._plan = plan
+        self._late = late
         self._versions = versions
         self._width = plan.layout.width
         self._n_segments = len(plan.segment_names)
@@ -124,7 +127,7 @@ class PlanCounter:
         kept = net != 0
         if not kept.any():
             return None
-        return DeltaPart(self._plan.plan_id, self._columns(distinct[kept], net[kept]))
+        return DeltaPart(self._plan.plan_id, self._columns(distinct[kept], net[kept]), self._late)
 
     def _columns(self, keys: Array, counts: Array) -> BlockColumns:
         block, slot = np.divmod(keys, self._width)

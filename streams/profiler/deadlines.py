@@ -27,19 +27,31 @@ class OpenTimes:
         """Add times, and take out others that were added before or are added now."""
         times = np.concatenate([added, removed])
         weights = np.concatenate([np.ones(len(added), np.int64), -np.ones(len(removed), np.int64)])
-        self._push(times, weights)
+        self._push(self._summed(times, weights))
         while len(self._levels) > 1 and len(self._levels[-2][0]) < _LEVEL_RATIO * len(self._levels[-1][0]):
             newer, older = self._levels.pop(), self._levels.pop()
-            self._push(np.concatenate([older[0], newer[0]]), np.concatenate([_weights(older[1]), _weights(newer[1])]))
+            self._push(self._merged(older, newer))
 
-    def _push(self, times: Times, weights: Times) -> None:
+    def _push(self, level: tuple[Times, Times]) -> None:
+        if len(level[0]):
+            self._levels.append(level)
+
+    def _summed(self, times: Times, weights: Times) -> tuple[Times, Times]:
         open_ = times >= self._floor
         distinct, inverse = np.unique(times[open_], return_inverse=True)
         net = np.zeros(len(distinct), dtype=np.int64)
         np.add.at(net, inverse, weights[open_])
         kept = net != 0
-        if kept.any():
-            self._levels.append((distinct[kept], np.cumsum(net[kept][::-1])[::-1]))
+        return distinct[kept], np.cumsum(net[kept][::-1])[::-1]
+
+    def _merged(self, older: tuple[Times, Times], newer: tuple[Times, Times]) -> tuple[Times, Times]:
+        """Merge two levels; what is before all of the newer one stays as it is, and times come about in order."""
+        first, cut = np.searchsorted(older[0], [self._floor, newer[0][0]])
+        first = min(first, cut)
+        times = np.concatenate([older[0][cut:], newer[0]])
+        after = self._summed(times, np.concatenate([_weights(older[1][cut:]), _weights(newer[1])]))
+        more = _total(after[1]) - _total(older[1][cut:])
+        return np.concatenate([older[0][first:cut], after[0]]), np.concatenate([older[1][first:cut] + more, after[1]])
 
     def close_before(self, time_ms: int) -> None:
         """Times before this one will not be asked for again."""
@@ -56,3 +68,7 @@ class OpenTimes:
 
 def _weights(from_here: Times) -> Times:
     return np.asarray(from_here - np.append(from_here[1:], 0), dtype=np.int64)
+
+
+def _total(from_here: Times) -> int:
+    return int(from_here[0]) if len(from_here) else 0

@@ -96,6 +96,7 @@ class Join:
             return own, np.empty(0, dtype=np.int64)
         _, slots = waiting.find(self._rows["high"], self._rows["low"])
         pulled = np.unique(slots)
+        pulled = pulled[np.argsort(waiting["rid"][pulled])]
         taken = waiting.take(pulled)
         return concatenate_rows([{name: taken[name] for name in _LABEL_INPUTS}, own]), pulled
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from schemas.profiles import Outcomes
 from streams.profiler.join import Joined
 from streams.profiler.model import ModelState, maturity_of
 from streams.profiler.outcomes import actual_under, reads_sequence
-from streams.profiler.table import Array
+from streams.profiler.table import Array, concatenate_rows
 from streams.profiler.watermarks import Clock, Horizons
 
 _COLUMNS = ("timestamp", "high", "low", "plan", "version", "predicted", "timely")
@@ -32,23 +34,27 @@ def matured_outcomes(model: ModelState, joined: Joined | None, clock: Clock, hor
     cells = [plan.cell_ms for plan in model.plans.values() if reads_sequence(plan)]
     if not any((now - horizons.maturity) // ms > (before - horizons.maturity) // ms for ms in cells):
         return []
-    rows = _rows(model, joined)
-    matures = maturity_of(model, rows["plan"], rows["timestamp"], horizons)
-    found = np.flatnonzero((matures > before) & (matures <= now) & (rows["timely"] >= 0) & ~np.isnan(rows["predicted"]))
-    chosen = {name: rows[name][found] for name in _COLUMNS}
+    parts = []
+    for rows in _rows(model, joined):
+        matures = maturity_of(model, rows["plan"], rows["timestamp"], horizons)
+        found = (matures > before) & (matures <= now) & (rows["timely"] >= 0) & ~np.isnan(rows["predicted"])
+        parts.append({**{name: rows[name][found] for name in _COLUMNS}, "matures": matures[found]})
+    chosen = concatenate_rows(parts)
     chosen["error"] = _errors(model, chosen)
-    return _in_order(model, chosen, matures[found], horizons)
+    return _in_order(model, chosen, chosen["matures"], horizons)
 
 
-def _rows(model: ModelState, joined: Joined | None) -> dict[str, Array]:
-    """Live rows as they are after the batch."""
-    rows = {name: model.rows[name].copy() for name in _COLUMNS}
+def _rows(model: ModelState, joined: Joined | None) -> Iterator[dict[str, Array]]:
+    """Live rows as they are after the batch, in pieces."""
+    table = model.rows
+    in_memory = {name: table[name] for name in _COLUMNS}
     if joined is not None:
-        rows["timely"][joined.touched] = joined.labels["timely"]
-    live = {name: column[model.rows.alive] for name, column in rows.items()}
-    if joined is None:
-        return live
-    return {name: np.concatenate([live[name], joined.rows[name]]) for name in _COLUMNS}
+        in_memory["timely"] = in_memory["timely"].copy()
+        in_memory["timely"][joined.touched] = joined.labels["timely"]
+        yield {name: joined.rows[name] for name in _COLUMNS}
+    yield {name: column[table.alive] for name, column in in_memory.items()}
+    if table.levels is not None:
+        yield from table.levels.scan(_COLUMNS)
 
 
 def _errors(model: ModelState, rows: dict[str, Array]) -> Array:

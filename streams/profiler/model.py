@@ -13,15 +13,16 @@ from streams.control.plan import Plan
 from streams.ingest.columns import Interner
 from streams.ingest.models import ModelNames
 from streams.profiler.deadlines import OpenTimes
-from streams.profiler.table import Array, Slots, Table
+from streams.profiler.packing import Array
+from streams.profiler.table import Table
 from streams.profiler.watermarks import NEVER, Clock, Horizons
 
 ROW_COLUMNS: Final[dict[str, tuple[str, bool]]] = {
     "high": ("<u8", False),
     "low": ("<u8", False),
     "rid": ("<i8", False),
-    "home": ("<i8", False),
-    "mark": ("<i8", False),
+    "home": ("<u4", False),
+    "mark": ("<u4", False),
     "timestamp": ("<i8", False),
     "anchor": ("<i8", False),
     "arrival": ("<i8", False),
@@ -41,6 +42,8 @@ ROW_COLUMNS: Final[dict[str, tuple[str, bool]]] = {
 holds its label. `anchor` and `arrival` are those of the first prediction of this id: its family shares one label.
 `timely` is the label that stood when the cell matured, for ordered outcomes."""
 
+ROWS_APART: Final = ("home", "mark")
+WAITING_APART: Final = ("home",)
 LABEL_FIELDS: Final = ("label", "label_timestamp", "label_arrival", "revision", "timely")
 MATRICES: Final = ("segments", "groups")
 
@@ -48,7 +51,7 @@ WAITING_COLUMNS: Final[dict[str, tuple[str, bool]]] = {
     "high": ("<u8", False),
     "low": ("<u8", False),
     "rid": ("<i8", False),
-    "home": ("<i8", False),
+    "home": ("<u4", False),
     "timestamp": ("<i8", False),
     "arrival": ("<i8", False),
     "actual": ("<f8", False),
@@ -57,6 +60,8 @@ WAITING_COLUMNS: Final[dict[str, tuple[str, bool]]] = {
 }
 """A label whose prediction has not come yet."""
 
+SECOND: Final = 1_000
+"""Milliseconds."""
 NO_REVISION: Final = -1
 TIMELY_OPEN, TIMELY_NEVER, TIMELY_NONE = -1, -2, -3
 """`timely` of a row before its label; of one that takes no part, as it came when its cell had matured, or in another
@@ -105,8 +110,8 @@ class ModelState:
     names: ModelNames
     clock: Clock = field(default_factory=Clock)
     tally: Tally = field(default_factory=Tally)
-    rows: Table = field(default_factory=lambda: Table(ROW_COLUMNS))
-    waiting: Table = field(default_factory=lambda: Table(WAITING_COLUMNS))
+    rows: Table = field(default_factory=lambda: Table(ROW_COLUMNS, apart=ROWS_APART))
+    waiting: Table = field(default_factory=lambda: Table(WAITING_COLUMNS, apart=WAITING_APART))
     open_rows: OpenTimes = field(default_factory=OpenTimes)
     open_labels: OpenTimes = field(default_factory=OpenTimes)
     plan_ids: Interner = field(default_factory=Interner)
@@ -126,11 +131,17 @@ class ModelState:
 
     def totals(self, horizons: Horizons) -> dict[str, int]:
         """Cumulative totals, complete."""
-        start = self.clock.latest - horizons.label
+        start = open_from(self.clock, horizons)
         return self.tally.totals(
             predictions_pending=self.open_rows.count_from(start),
             labels_pending=self.open_labels.count_from(start),
         )
+
+
+def open_from(clock: Clock, horizons: Horizons) -> int:
+    """The first second whose rows still wait for a label."""
+    start = clock.latest - horizons.label
+    return start - start % SECOND
 
 
 def has_label(label: Array, revision: Array) -> Array:
@@ -148,30 +159,34 @@ def maturity_of(model: ModelState, plans: Array, timestamps: Array, horizons: Ho
     return out
 
 
-def forgettable_rows(model: ModelState, horizons: Horizons) -> Slots:
-    """Rows that nothing that can still come may ask for.
+def is_over(model: ModelState, rows: Mapping[str, Array], horizons: Horizons) -> Array:
+    """Which rows nothing that can still come may ask for.
 
     A row is kept for duplicates and further versions of its id until the predictions' watermark is a revision
-    horizon past it, for its first label until the labels' watermark is a label horizon past it, for a revision as
-    long after its label, and for ordered outcomes until they are given out.
+    horizon past it, for its first label until the labels' watermark is a label horizon past its second (open rows
+    are counted by the second; one whose label was retracted is open again), for a revision as long after its label,
+    and for ordered outcomes until they are given out. Dropping such a row is never urgent: whether it is there decides
+    nothing.
     """
     clock = model.clock
-    rows = {name: model.rows[name] for name in ROW_COLUMNS}
-    label_end = rows["anchor"] + horizons.label
+    label_end = second_of(rows["anchor"]) + (SECOND - 1 + horizons.label)
     over = clock.labels > label_end
     closed = np.maximum(np.maximum(rows["label_timestamp"], rows["label_arrival"]), rows["anchor"]) + horizons.revision
-    over |= (rows["revision"] > NO_REVISION) & (clock.labels > closed)
+    over |= has_label(rows["label"], rows["revision"]) & (clock.labels > closed)
     over &= clock.predictions > np.maximum(rows["anchor"], rows["arrival"]) + horizons.revision
     sequences = np.array([model.plan_of(c).sequence_outcomes for c in range(len(model.plan_ids.names))], dtype=np.bool_)
     if sequences.any():
         matures = maturity_of(model, rows["plan"], rows["timestamp"], horizons)
         over &= ~sequences[rows["plan"]] | (clock.both >= matures)
-    over |= clock.valve > label_end
-    return np.flatnonzero(over & model.rows.alive)
+    return np.asarray(over | (clock.valve > label_end))
 
 
-def forgettable_labels(model: ModelState, horizons: Horizons) -> Slots:
-    """Waiting labels whose prediction can no longer come."""
-    end = model.waiting["timestamp"] + horizons.label
-    over = (model.clock.predictions > end) | (model.clock.valve > end)
-    return np.flatnonzero(over & model.waiting.alive)
+def is_label_over(model: ModelState, labels: Mapping[str, Array], horizons: Horizons) -> Array:
+    """Which waiting labels can find no prediction any more."""
+    end = second_of(labels["timestamp"]) + (SECOND - 1 + horizons.label)
+    return np.asarray((model.clock.predictions > end) | (model.clock.valve > end))
+
+
+def second_of(times: Array) -> Array:
+    """The start of the second that a time is in: how finely open rows are counted."""
+    return np.asarray(times - times % SECOND)

@@ -50,7 +50,7 @@ def _pieces(part: DeltaPart, max_entries: int) -> Iterator[DeltaPart]:
     while first < n_blocks:
         fitting = int(np.searchsorted(starts, starts[first] + max_entries, side="right")) - 1
         last = min(n_blocks, max(first + 1, fitting))
-        yield DeltaPart(part.plan_id, _blocks(columns, starts, first, last))
+        yield DeltaPart(part.plan_id, _blocks(columns, starts, first, last), part.late)
         first = last
 
 

@@ -12,6 +12,7 @@ from streams.engine.processor import Change
 from streams.profiler.compaction import MARK_FIELDS, ROWS_KEPT, WAITING_KEPT, Rewrite, RunBook, run_size
 from streams.profiler.join import Joined
 from streams.profiler.model import LABEL_FIELDS, ModelState, Tally
+from streams.profiler.packing import Array, pack_columns
 from streams.profiler.restoring import (
     META_KEY,
     MODEL_PREFIX,
@@ -21,9 +22,8 @@ from streams.profiler.restoring import (
     model_record,
     plan_record,
 )
-from streams.profiler.runs import ModelRun, encode_run, pack_columns, pack_ids, run_key
+from streams.profiler.runs import ModelRun, encode_run, pack_ids, run_key
 from streams.profiler.staging import ModelChange
-from streams.profiler.table import Array
 
 
 @dataclass(slots=True)
@@ -35,6 +35,7 @@ class Overlay:
     unattributed: Tally
     rewrite: Rewrite | None = None
     run_size: int = 0
+    born_ms: int = 0
     plans: list[str] = field(default_factory=list)
 
 
@@ -68,7 +69,8 @@ def record(overlay: Overlay, book: RunBook, states: Mapping[str, ModelState], st
         changes += _new_plans(change, overlay, stored_plans)
         written = model_record(change.state, change.clock, change.tally, next_rid=change.next_rid, swept=change.swept)
         changes.append(Change(key=MODEL_PREFIX + change.state.key, value=encode(written)))
-    meta = Meta(overlay.number + 1, msgspec.to_builtins(overlay.unattributed))
+    standing = book.after(overlay.rewrite, overlay.number, overlay.run_size)
+    meta = Meta(overlay.number + 1, msgspec.to_builtins(overlay.unattributed), standing, overlay.born_ms)
     return [*changes, Change(key=META_KEY, value=encode(meta))]
 
 

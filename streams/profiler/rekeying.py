@@ -24,10 +24,11 @@ from streams.profiler.model import (
     WAITING_COLUMNS,
     ModelState,
     Tally,
-    forgettable_labels,
-    forgettable_rows,
     has_label,
+    is_label_over,
+    is_over,
 )
+from streams.profiler.packing import pack_columns
 from streams.profiler.restoring import (
     META_KEY,
     MODEL_PREFIX,
@@ -38,7 +39,8 @@ from streams.profiler.restoring import (
     model_record,
     plan_record,
 )
-from streams.profiler.runs import ModelRun, encode_run, pack_columns, run_key
+from streams.profiler.runs import ModelRun, encode_run, run_key
+from streams.profiler.shelf import Shelf
 from streams.profiler.table import Array, concatenate_rows
 from streams.profiler.watermarks import Clock, Horizons
 
@@ -119,11 +121,14 @@ class OldState:
         self.models: dict[str, Whole] = {}
         self._metas: list[Meta] = []
         for partition, of_partition in enumerate(entries):
-            restored = Restored()
+            restored = Restored(Shelf())
             for key, value in of_partition.items():
                 restored.take(key, value)
             self._metas.append(restored.meta())
-            for state in restored.build(RunBook(), plan_by_id).values():
+            states = restored.models(plan_by_id, ModelState)
+            for _ in restored.rows(RunBook(), states, lambda: None):
+                pass
+            for state in states.values():
                 self._take(partition, state)
 
     def _take(self, partition: int, state: ModelState) -> None:
@@ -131,8 +136,10 @@ class OldState:
         horizons = Horizons.of(spec)
         # Everything was read, so whatever is a label horizon behind is over, though the other topic stands still.
         state.clock = replace(state.clock, valve=state.clock.latest)
-        state.rows.drop(forgettable_rows(state, horizons))
-        state.waiting.drop(forgettable_labels(state, horizons))
+        kept = {name: state.rows[name] for name in ROW_COLUMNS}
+        state.rows.drop(np.flatnonzero(is_over(state, kept, horizons) & state.rows.alive))
+        waits = {"timestamp": state.waiting["timestamp"]}
+        state.waiting.drop(np.flatnonzero(is_label_over(state, waits, horizons) & state.waiting.alive))
         whole = self.models.setdefault(state.key, Whole(ModelNames(state.key)))
         whole.plans.update(state.plans)
         rows, waiting = state.rows.take(state.rows.live()), state.waiting.take(state.waiting.live())
@@ -181,7 +188,9 @@ class OldState:
             packed = list(_packed(runs[partition]))
             entries |= {run_key(first_run + i): encode_run(each) for i, each in enumerate(packed)}
             unattributed = self._metas[partition].unattributed if partition < len(self._metas) else {}
-            entries[META_KEY] = encode(Meta(first_run + len(packed), unattributed))
+            # Without a beginning: local files of the old state do not pass for files of this one.
+            standing = list(range(first_run, first_run + len(packed)))
+            entries[META_KEY] = encode(Meta(first_run + len(packed), unattributed, standing))
         return out
 
 

@@ -8,23 +8,13 @@ latest run holds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import msgspec
 import numpy as np
 
-from streams.profiler.table import Array
+from streams.local.errors import NewerStateError
+from streams.profiler.packing import Array, PackedColumns
 
 RUN_PREFIX = "run/"
-
-
-class PackedColumns(msgspec.Struct, frozen=True, array_like=True):
-    """Columns of equal length as bytes."""
-
-    n: int
-    columns: dict[str, tuple[str, bytes]]
-    """Name to dtype, with `d` before it for differences and `m` for a matrix, and bytes: all first bytes first."""
 
 
 class ModelRun(msgspec.Struct, frozen=True, array_like=True):
@@ -47,9 +37,14 @@ class Run(msgspec.Struct, frozen=True, array_like=True):
     models: list[ModelRun]
 
 
+class _Version(msgspec.Struct, array_like=True):
+    format: int
+
+
 FORMAT = 1
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Run)
+_version_decoder = msgspec.msgpack.Decoder(_Version)
 
 
 def run_key(number: int) -> str:
@@ -68,58 +63,25 @@ def encode_run(models: list[ModelRun]) -> bytes:
 
 
 def decode_run(value: bytes) -> Run:
-    """Decode a run; refuses one of a newer format.
+    """Decode a run."""
+    return _decoder.decode(value)
+
+
+def check_format(value: bytes) -> None:
+    """Refuse a run of a newer format.
 
     Raises
     ------
-    ValueError
+    NewerStateError
         Where a newer version wrote it.
     """
-    run = _decoder.decode(value)
-    if run.format > FORMAT:
-        msg = f"a run of the profiler's state has format {run.format}: expected at most {FORMAT}; run a newer version"
-        raise ValueError(msg)
-    return run
-
-
-def pack_columns(columns: Mapping[str, Array]) -> PackedColumns | None:
-    """Write columns; None where there is no row.
-
-    Times and ids are written as differences, and bytes of one significance beside each other: that compresses well.
-    """
-    n = len(next(iter(columns.values())))
-    if not n:
-        return None
-    packed: dict[str, tuple[str, bytes]] = {}
-    for name, column in columns.items():
-        data, prefix = column, "m" if column.ndim > 1 else ""
-        if column.dtype == np.int64 and column.ndim == 1:
-            data, prefix = np.diff(column, prepend=np.int64(0)), "d"
-        packed[name] = (prefix + column.dtype.str, _shuffled(data))
-    return PackedColumns(n, packed)
-
-
-def unpack_columns(packed: PackedColumns | None) -> dict[str, Array]:
-    """Read columns; empty without any."""
-    if packed is None:
-        return {}
-    out: dict[str, Array] = {}
-    for name, (kind, data) in packed.columns.items():
-        column: Any = _unshuffled(data, np.dtype(kind.lstrip("dm")))
-        if kind.startswith("d"):
-            column = np.cumsum(column)
-        out[name] = column.reshape(packed.n, -1) if kind.startswith("m") else column
-    return out
-
-
-def _shuffled(column: Array) -> bytes:
-    rows = np.ascontiguousarray(column).view(np.uint8).reshape(-1, column.dtype.itemsize)
-    return np.ascontiguousarray(rows.T).tobytes()
-
-
-def _unshuffled(data: bytes, dtype: np.dtype[Any]) -> Array:
-    rows = np.frombuffer(data, dtype=np.uint8).reshape(dtype.itemsize, -1).T
-    return np.ascontiguousarray(rows).view(dtype).ravel()
+    version = _version_decoder.decode(value).format
+    if version > FORMAT:
+        msg = (
+            f"a run of the profiler's state has format {version}: expected at most {FORMAT}; a newer version has"
+            " written this changelog, so run that one, or start with an application_id of its own"
+        )
+        raise NewerStateError(msg)
 
 
 def pack_ids(ids: Array) -> bytes:

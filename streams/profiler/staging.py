@@ -9,11 +9,12 @@ import numpy as np
 
 from schemas.profiles import DeltaPart, Outcomes, Sample
 from streams.ingest.columns import EventColumns
+from streams.profiler import lateness
 from streams.profiler.batch import ModelBatch
 from streams.profiler.counting import PlanCounter
 from streams.profiler.join import Join, Joined, no_labels
 from streams.profiler.maturity import matured_outcomes
-from streams.profiler.model import MATRICES, ModelState, Tally, has_label
+from streams.profiler.model import MATRICES, ModelState, Tally, has_label, open_from
 from streams.profiler.outcomes import actual_under
 from streams.profiler.slots import input_slots, outcome_slots
 from streams.profiler.table import Array, concatenate_rows
@@ -51,7 +52,7 @@ class ModelChange:
 
     def totals(self) -> dict[str, int]:
         """Totals after this commit."""
-        state, start = self.state, self.clock.latest - self.horizons.label
+        state, start = self.state, open_from(self.clock, self.horizons)
         open_rows = state.open_rows.count_from(start)
         open_labels = state.open_labels.count_from(start)
         if self.joined is not None:
@@ -102,7 +103,7 @@ def stage_model(state: ModelState, batch: ModelBatch, horizons: Horizons, *, cau
     if len(order) or len(label_order):
         joined = change.joined = Join(state, predictions, labels, horizons).run()
         change.tally = change.tally.plus(joined.tally)
-        change.parts = _count(state, list(events.values()), order, joined)
+        change.parts = _count(state, list(events.values()), order, predictions["arrival"], joined, horizons)
     change.outcomes = matured_outcomes(state, change.joined, clock, horizons)
     return change
 
@@ -169,39 +170,61 @@ def _label_rows(batch: ModelBatch) -> tuple[dict[str, Array], Array]:
     return rows, rows.pop("order")
 
 
-def _count(state: ModelState, events: Sequence[EventColumns], order: Array, joined: Joined) -> list[DeltaPart]:
-    counters: dict[str, PlanCounter] = {}
+Counters = dict[tuple[str, int], PlanCounter]
+
+
+def _count(
+    state: ModelState,
+    events: Sequence[EventColumns],
+    order: Array,
+    found: Array,
+    joined: Joined,
+    horizons: Horizons,
+) -> list[DeltaPart]:
+    """Count what is new, and what labels change; `found` are the watermarks that the predictions found."""
+    counters: Counters = {}
     kept = joined.acceptance.accepted
     for columns in events:
-        mine = kept if len(events) == 1 else kept[np.searchsorted(order, columns.order)]
-        chosen = columns.where(mine | columns.backfill)
-        if len(chosen):
-            counter = _counter(counters, state, columns.plan.plan_id)
+        here = slice(None) if len(events) == 1 else np.searchsorted(order, columns.order)
+        late = lateness.of_inputs(columns.plan, columns.timestamp_ms, found[here], horizons)
+        counted = kept[here] | columns.backfill
+        for degree in np.unique(late[counted]).tolist():
+            chosen = columns.where(counted & (late == degree))
+            counter = _counter(counters, state, columns.plan.plan_id, degree)
             counter.add(chosen.version, chosen.timestamp_ms, chosen.segments, *input_slots(columns.plan, chosen))
-    _count_outcomes(counters, state, joined.rows)
+    new = joined.rows
+    _count_outcomes(counters, state, new, lateness.of_outcomes(state, new, found[kept], horizons))
     if len(joined.touched):
-        rows = state.rows.take(joined.touched)
-        _count_outcomes(counters, state, rows, sign=-1)
-        _count_outcomes(counters, state, {**rows, **joined.labels})
+        before = state.rows.take(joined.touched)
+        after = {**before, **joined.labels}
+        late = lateness.of_outcomes(state, after, lateness.found_of(state, before, horizons), horizons)
+        _count_outcomes(counters, state, before, late, sign=-1)
+        _count_outcomes(counters, state, after, late)
     parts = (counter.part() for _, counter in sorted(counters.items()))
     return [part for part in parts if part is not None]
 
 
-def _counter(counters: dict[str, PlanCounter], state: ModelState, plan_id: str) -> PlanCounter:
-    if plan_id not in counters:
-        counters[plan_id] = PlanCounter(state.plans[plan_id], state.names.versions.names)
-    return counters[plan_id]
+def _counter(counters: Counters, state: ModelState, plan_id: str, late: int) -> PlanCounter:
+    if (plan_id, late) not in counters:
+        counters[plan_id, late] = PlanCounter(state.plans[plan_id], state.names.versions.names, late=late)
+    return counters[plan_id, late]
 
 
 def _count_outcomes(
-    counters: dict[str, PlanCounter], state: ModelState, rows: dict[str, Array], *, sign: int = 1
+    counters: Counters, state: ModelState, rows: dict[str, Array], late: lateness.Lateness, *, sign: int = 1
 ) -> None:
     """Count the outcomes of those rows that have a label."""
     labelled = np.flatnonzero(has_label(rows["label"], rows["revision"]))
-    for code in np.unique(rows["plan"][labelled]).tolist():
-        mine = labelled[rows["plan"][labelled] == code]
+    plans, late = rows["plan"][labelled], late[labelled]
+    for code, degree in _pairs(plans, late):
+        mine = labelled[(plans == code) & (late == degree)]
         chosen = {name: column[mine] for name, column in rows.items()}
         plan = state.plan_of(code)
         slots, sums = outcome_slots(plan, chosen, actual_under(state, plan, chosen["label"]))
-        counter = _counter(counters, state, plan.plan_id)
+        counter = _counter(counters, state, plan.plan_id, degree)
         counter.add(chosen["version"], chosen["timestamp"], chosen["segments"], slots, sums, sign=sign)
+
+
+def _pairs(plans: Array, late: lateness.Lateness) -> list[tuple[int, int]]:
+    """Plan codes with the degrees of lateness that occur with them."""
+    return [(code, degree) for code in np.unique(plans).tolist() for degree in np.unique(late[plans == code]).tolist()]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
+
+from streams.local.runfile import Layout, matches
+from streams.profiler.levels import Levels, LevelsSnapshot, Rows, Selection, Test
+from streams.profiler.packing import PackedColumns, pack_columns, unpack_columns
 
 Array = NDArray[Any]
 Slots = NDArray[np.int64]
@@ -39,16 +44,10 @@ class HashIndex:
         """Return every match as (place in `keys`, slot)."""
         places, slots = [], []
         for level_keys, level_slots in self.levels:
-            left = np.searchsorted(level_keys, keys, side="left")
-            inside = np.minimum(left, len(level_keys) - 1)
-            hit = np.flatnonzero(level_keys[inside] == keys)
-            if not len(hit):
-                continue
-            start = left[hit]
-            n = np.searchsorted(level_keys, keys[hit], side="right") - start
-            places.append(np.repeat(hit, n))
-            offsets = np.arange(int(n.sum())) - np.repeat(np.cumsum(n) - n, n)
-            slots.append(level_slots[np.repeat(start, n) + offsets])
+            place, found = matches(level_keys, keys)
+            if len(place):
+                places.append(place)
+                slots.append(level_slots[found])
         if not places:
             return np.empty(0, np.int64), np.empty(0, np.int64)
         return np.concatenate(places), np.concatenate(slots)
@@ -59,34 +58,60 @@ def _sorted(keys: NDArray[np.uint64], slots: Slots) -> Level:
     return keys[order], slots[order]
 
 
+class TableSnapshot(msgspec.Struct, frozen=True, array_like=True):
+    """What of a table is in memory, and which files hold the rest."""
+
+    rows: PackedColumns | None
+    levels: LevelsSnapshot | None
+
+
 class Table:
-    """Rows in append order; every row has a hash of two 64-bit halves, `high` and `low`.
+    """Rows with a hash of two 64-bit halves, `high` and `low`, and a number, `rid`.
+
+    Slots and columns are of rows in memory. Rows beyond that are in files (`levels`); one that is asked for by its
+    hash moves into memory, and so has a slot. Slots hold until rows are dropped or `spill` moves them into a file.
 
     Parameters
     ----------
     columns
         Name to dtype, and whether it is a matrix, which gets wider as its rows need.
+    apart
+        Columns that are scanned on their own, of four bytes: in files they stand once more by themselves.
+    levels
+        Where rows go that memory has no room for; without, all of them stay.
     """
 
-    def __init__(self, columns: Mapping[str, tuple[str, bool]]) -> None:
+    def __init__(
+        self, columns: Mapping[str, tuple[str, bool]], *, apart: Sequence[str] = (), levels: Levels | None = None
+    ) -> None:
         self._spec = dict(columns)
+        self._apart = tuple((name, "<u4") for name in apart)
+        self.levels = levels
+        self._clear()
+
+    def _clear(self) -> None:
         self.n = 0
-        self.n_live = 0
-        self._data: dict[str, Array] = {name: _empty(_MIN_CAPACITY, *spec) for name, spec in columns.items()}
+        self.n_in_memory = 0
+        self._data: dict[str, Array] = {name: _empty(_MIN_CAPACITY, *spec) for name, spec in self._spec.items()}
         self._alive: NDArray[np.bool_] = np.zeros(_MIN_CAPACITY, dtype=np.bool_)
         self._index = HashIndex()
 
+    @property
+    def n_live(self) -> int:
+        """Live rows, in memory and in files."""
+        return self.n_in_memory + (0 if self.levels is None else self.levels.n_live)
+
     def __getitem__(self, name: str) -> Array:
-        """A column, dead rows among it; a view."""
+        """A column of the rows in memory, dead ones among them; a view."""
         return self._data[name][: self.n]
 
     @property
     def alive(self) -> NDArray[np.bool_]:
-        """Which rows are live."""
+        """Which rows in memory are live."""
         return self._alive[: self.n]
 
     def live(self) -> Slots:
-        """Slots of live rows."""
+        """Slots of live rows in memory."""
         return np.flatnonzero(self.alive)
 
     def take(self, slots: Slots) -> dict[str, Array]:
@@ -96,6 +121,8 @@ class Table:
     def append(self, rows: Mapping[str, Array]) -> None:
         """Add rows at the end."""
         added = len(rows["high"])
+        if not added:
+            return
         self._reserve(self.n + added)
         for name, (_, is_matrix) in self._spec.items():
             new = rows[name]
@@ -108,7 +135,7 @@ class Table:
         self._alive[self.n : self.n + added] = True
         self._index.add(rows["high"].astype(np.uint64), np.arange(self.n, self.n + added))
         self.n += added
-        self.n_live += added
+        self.n_in_memory += added
 
     def _widen(self, name: str, width: int) -> None:
         data = self._data[name]
@@ -130,15 +157,24 @@ class Table:
         self._alive = alive
 
     def find(self, high: NDArray[np.uint64], low: NDArray[np.uint64]) -> tuple[Slots, Slots]:
-        """Return the live rows of every hash as (place in the query, slot), by place and then slot."""
+        """Return the live rows of every hash as (place in the query, slot), by place and then `rid`."""
         order = np.argsort(high)  # sorted queries walk the index in order, which the caches like
-        places, slots = self._index.find(high[order])
+        in_order = high[order]
+        if self.levels is not None:
+            for rows in self.levels.pull(in_order, low[order]):
+                self.append(rows)
+        places, slots = self._index.find(in_order)
         if not len(places):
             return places, slots
         places = order[places]
         right = self._alive[slots] & (self._data["low"][slots] == low[places])
         places, slots = places[right], slots[right]
-        by_place = np.lexsort((slots, places))
+        first = np.full(len(high), -1, dtype=np.int64)
+        first[places] = slots
+        single = np.flatnonzero(first >= 0)
+        if len(single) == len(places):
+            return single, first[single]
+        by_place = np.lexsort((self._data["rid"][slots], places))
         return places[by_place], slots[by_place]
 
     def set(self, slots: Slots, values: Mapping[str, Array]) -> None:
@@ -151,18 +187,92 @@ class Table:
         if not len(slots):
             return
         self._alive[slots] = False
-        self.n_live -= len(slots)
-        if self.n > _MIN_CAPACITY and self.n_live < _REWRITE_BELOW * self.n:
+        self.n_in_memory -= len(slots)
+        if self.n > _MIN_CAPACITY and self.n_in_memory < _REWRITE_BELOW * self.n:
             self._rewrite()
 
     def _rewrite(self) -> None:
-        kept = self.live()
-        rows = self.take(kept)
-        self.n = self.n_live = 0
-        self._data = {n: np.empty((_MIN_CAPACITY, *d.shape[1:]), d.dtype) for n, d in self._data.items()}
-        self._alive = np.zeros(_MIN_CAPACITY, dtype=np.bool_)
-        self._index = HashIndex()
+        rows = self.take(self.live())
+        self._clear()
         self.append(rows)
+
+    # All rows, wherever they are
+
+    def scan(self, names: Sequence[str]) -> Iterator[Rows]:
+        """Give out columns of all live rows, in pieces."""
+        yield {name: self[name][self.alive] for name in names}
+        if self.levels is not None:
+            yield from self.levels.scan(names)
+
+    def chosen(self, wanted: Mapping[str, Selection], test: Test) -> Rows:
+        """Copy live rows that pass a test, by `rid`.
+
+        Parameters
+        ----------
+        wanted
+            Columns that stand apart, and which of their values can pass.
+        test
+            From those columns to a mask.
+        """
+        found = np.flatnonzero(test({name: self[name] for name in wanted}) & self.alive)
+        parts = [self.take(found)]
+        if self.levels is not None:
+            parts += self.levels.chosen(wanted, test)
+        rows = concatenate_rows(parts, [name for name, (_, is_matrix) in self._spec.items() if is_matrix])
+        order = np.argsort(rows["rid"])
+        return {name: column[order] for name, column in rows.items()}
+
+    def remove(self, wanted: Mapping[str, Selection], test: Test) -> None:
+        """Drop rows that pass a test on columns that stand apart."""
+        self.drop(np.flatnonzero(test({name: self[name] for name in wanted}) & self.alive))
+        if self.levels is not None:
+            self.levels.kill(wanted, test)
+
+    def numbered(self, rid: Array) -> tuple[Slots, Slots]:
+        """Return the live rows of some numbers, which are sorted, as (place in the query, slot)."""
+        if self.levels is not None:
+            for rows in self.levels.pull_numbered(rid):
+                self.append(rows)
+        slots = self.live()
+        if not len(slots) or not len(rid):
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        at = np.minimum(np.searchsorted(rid, self["rid"][slots]), len(rid) - 1)
+        there = rid[at] == self["rid"][slots]
+        return at[there], slots[there]
+
+    # Files
+
+    def spill(self) -> None:
+        """Move all rows from memory into a file."""
+        if self.levels is None or not self.n_in_memory:
+            return
+        rows = self.take(self.live())
+        self.levels.add(rows, self._layout())
+        self._clear()
+
+    def _layout(self) -> Layout:
+        return Layout(
+            tuple(
+                (name, kind, self._data[name].shape[1] if is_matrix else -1)
+                for name, (kind, is_matrix) in self._spec.items()
+                if name != "high"
+            ),
+            self._apart,
+        )
+
+    def snapshot(self) -> TableSnapshot:
+        """Write down what is in memory, and which files there are."""
+        return TableSnapshot(
+            pack_columns(self.take(self.live())), None if self.levels is None else self.levels.snapshot()
+        )
+
+    def restore(self, snapshot: TableSnapshot) -> None:
+        """Take a snapshot back."""
+        self._clear()
+        if snapshot.rows is not None:
+            self.append(unpack_columns(snapshot.rows))
+        if self.levels is not None and snapshot.levels is not None:
+            self.levels.restore(snapshot.levels)
 
 
 def _empty(n: int, dtype: str, is_matrix: bool) -> Array:

@@ -7,15 +7,24 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from brokers.kafka import missing_tool
+from streams.control.view import ControlView
+from streams.engine.harness import Harness
+from streams.engine.processor import ListRecord
+from streams.profiler.processor import ProfilerProcessor
+from streams.settings import Settings, TopicSettings
 from tests.recovery.chaos import workload
+from tests.recovery.chaos.observed import Observed
 from tests.recovery.chaos.oracle import Oracle
 from tests.recovery.chaos.plan import FaultKind, Size, make_plan
+from tests.recovery.chaos.verdict import Verdict
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = Size(kills=20, broker_restarts=4, zombies=2, joins=3, rolls=1)
@@ -111,3 +120,33 @@ def test_the_oracle_counts_each_event_once_whatever_became_of_it() -> None:
     n_good = oracle.outcomes["predictions_joined"] + oracle.outcomes["predictions_expired"]
     n_labelled = oracle.outcomes["predictions_joined"]
     assert counted == {"n": n_good, "feature:amount": n_good, "labelled": n_labelled, "confusion": n_labelled}
+
+
+def test_the_verdict_sees_one_lost_and_one_doubled_delta() -> None:
+    references = workload.references(3)
+    control = ControlView()
+    for output in workload.control_outputs(references):
+        control.apply(output.topic, output.value or b"")
+    oracle = Oracle({name: each.model_dump(mode="json") for name, each in references.items()})
+    settings = Settings(topics=TopicSettings(events_partitions=1))
+    profiler = Harness(lambda: ProfilerProcessor(partition=0, settings=settings, control=control))
+    records = []
+    for offset, sent in enumerate(workload.stream(3, 4_000)):
+        oracle.take(sent)
+        records.append(ListRecord(topic=sent.topic, offset=offset, key=sent.key.encode(), value=sent.value))
+    profiler.feed([replace(record, timestamp=2_000_000_000_000) for record in records], batch_sizes=100)
+    said = [ListRecord(topic=o.topic, key=o.key, value=o.value, headers=o.headers) for o in profiler.outputs]
+
+    def difference(seen: Sequence[ListRecord], *, skips_resent: bool = False) -> tuple[int, int, int]:
+        observed = Observed(control, skips_resent=skips_resent)
+        for record in seen:
+            observed.take(record.topic, record)
+        lost, doubled = Verdict().same("counts", oracle.counts, observed.counts)
+        return lost, doubled, observed.n_resent
+
+    assert difference(said) == (0, 0, 0)
+    assert difference(said[:7] + said[8:])[0] > 0
+    lost, doubled, n_resent = difference([*said, said[7]])
+    assert (lost, n_resent) == (0, 1)
+    assert doubled > 0
+    assert difference([*said, said[7]], skips_resent=True) == (0, 0, 1)

@@ -99,8 +99,9 @@ class Observed:
         if topic == topics.PROFILES.name:
             own = f"{own}@{record.partition}"
         value = record.value or b""
-        before = self._values.setdefault((topic, own), value)
-        if before is value:
+        before = self._values.get((topic, own))
+        if before is None:
+            self._values[topic, own] = value
             return False
         self.n_resent += 1
         if before != value:

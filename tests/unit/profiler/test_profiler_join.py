@@ -136,7 +136,10 @@ def test_expiry_is_by_either_watermark_and_counted() -> None:
     task = harness(VIEW)
     task.feed([p(), p("b", at=HOUR), watermark(P, T + 6 * HOUR)], caught_up=False)
     assert totals(task) == {"predictions": 2, "predictions_pending": 2}
-    task.feed([watermark(P, T + 6 * HOUR + 0.001)], caught_up=False)
+    # Open rows are counted by the second: one expires when its second is over.
+    task.feed([watermark(P, T + 6 * HOUR + 0.999)], caught_up=False)
+    assert totals(task) == {"predictions": 2, "predictions_pending": 2}
+    task.feed([watermark(P, T + 6 * HOUR + 1)], caught_up=False)
     assert totals(task) == {"predictions": 2, "predictions_pending": 1, "predictions_expired": 1}
     # The labels are behind: theirs is still accepted, and the prediction no longer counts as expired.
     task.feed([lab()], caught_up=False)

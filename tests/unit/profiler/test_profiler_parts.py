@@ -10,16 +10,23 @@ import pytest
 from streams.ingest.chunk import Mark
 from streams.profiler.counting import compact
 from streams.profiler.deadlines import OpenTimes
-from streams.profiler.runs import pack_columns, unpack_columns
+from streams.profiler.packing import pack_columns, unpack_columns
 from streams.profiler.table import HashIndex, Table, concatenate_rows
 from streams.profiler.watermarks import NEVER, arrivals
 
-COLUMNS = {"high": ("<u8", False), "low": ("<u8", False), "value": ("<i8", False), "codes": ("<u2", True)}
+COLUMNS = {
+    "rid": ("<i8", False),
+    "high": ("<u8", False),
+    "low": ("<u8", False),
+    "value": ("<i8", False),
+    "codes": ("<u2", True),
+}
 
 
 def rows(keys: list[int], low: int = 0, width: int = 2) -> dict[str, np.ndarray]:
     n = len(keys)
     return {
+        "rid": np.arange(n),
         "high": np.array(keys, dtype=np.uint64),
         "low": np.full(n, low, dtype=np.uint64),
         "value": np.array(keys, dtype=np.int64) * 10,
