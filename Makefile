@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+BENCH := build/bench/venv
+BENCH_STAMP := $(BENCH)/.installed
 
 # Test processes: each has a Kafka broker of its own.
 TEST_PROCESSES ?= 2
@@ -18,7 +20,7 @@ CHAOS ?=
 RECORDS ?= 1000000
 DEMO_FLAGS := --broker $(BROKER) --scenario $(SCENARIO) --deploy $(DEPLOY) --seed $(SEED) --holdback $(HOLDBACK)
 
-.PHONY: help demo serve test test-fast lint kafka fuzz bench chaos schemas docs tools clean
+.PHONY: help demo serve test test-fast lint kafka fuzz bench bench-short chaos schemas docs tools clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -28,7 +30,7 @@ help: ## list the targets
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; PYTHON=$(PYTHON) is $$($(PYTHON) --version 2>&1)"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[demo,bench,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[demo,dev]'
 	@touch $(STAMP)
 
 demo: $(STAMP) ## a year of flights through a broker: drift, a broken version, alert, rollback, verified
@@ -37,7 +39,7 @@ demo: $(STAMP) ## a year of flights through a broker: drift, a broken version, a
 serve: $(STAMP) ## the demo, then the worker and its pages stay up
 	$(BIN)/python -m demo $(DEMO_FLAGS) --serve
 
-test: $(STAMP) tools ## all tests, on a real Apache Kafka too
+test: $(STAMP) $(BENCH_STAMP) tools ## all tests, on a real Apache Kafka too
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
 test-fast: $(STAMP) ## unit and property tests alone
@@ -55,8 +57,18 @@ kafka: $(STAMP) ## Apache Kafka on loopback in a folder of its own; Ctrl-C ends 
 fuzz: $(STAMP) ## a million mutated records against every stage: each one accounted for, memory bounded
 	$(BIN)/python -m tests.fuzz --records $(RECORDS) --seed $(SEED)
 
-bench: $(STAMP) ## events/s of the whole loop on Apache Kafka, beside the ceiling
-	$(BIN)/python -m benchmarks.pipeline
+$(BENCH_STAMP): $(STAMP) pyproject.toml benchmarks/constraints.txt
+	$(BIN)/python -m venv $(BENCH)
+	@# What they share with us is taken from .venv; only what differs is installed.
+	echo "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" > "$$($(BENCH)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/shared.pth"
+	$(BENCH)/bin/pip install --quiet --disable-pip-version-check --constraint benchmarks/constraints.txt --editable '.[bench]'
+	@touch $(BENCH_STAMP)
+
+bench: $(BENCH_STAMP) ## the benchmarks, beside Faust, Quix Streams and Bytewax; about 15 minutes (docs/performance.md)
+	$(BIN)/python -m benchmarks
+
+bench-short: $(BENCH_STAMP) ## the same programs on a few thousand events: do they run, do the counts agree
+	$(BIN)/python -m benchmarks --short
 
 chaos: $(STAMP) ## a million events through workers that are killed a hundred times; takes CHAOS="--seed 7 --short"
 	$(BIN)/python -m tests.recovery.chaos $(CHAOS)

@@ -22,7 +22,8 @@ import pyarrow as pa
 import structlog
 import uvloop
 
-from benchmarks.pipeline import CHUNK, HEADER, Meter, Result, control, events, whole_loop
+from benchmarks.events import events
+from benchmarks.pipeline import CHUNK, HEADER, Meter, Result, control, whole_loop
 from brokers.kafka import KafkaBroker
 from schemas import topics
 from streams.engine.lag import LagReader

@@ -15,7 +15,7 @@ import random
 import resource
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -24,6 +24,7 @@ import structlog
 import uvloop
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from benchmarks.events import N_CATEGORICAL, N_NUMERIC, events
 from brokers.kafka import KafkaBroker
 from schemas import topics
 from schemas.models import ModelSpec
@@ -42,9 +43,7 @@ from streams.ingest.predictions import PredictionReader
 from streams.profiler.processor import ProfilerProcessor
 from streams.settings import Settings, StageName
 
-N_NUMERIC, N_CATEGORICAL = 16, 4
 CHUNK = 500
-START = 1_700_000_000
 FETCH_BYTES = 4 * 1_048_576
 
 
@@ -97,7 +96,7 @@ def resident_mb() -> float:
 
 
 def spec() -> ModelSpec:
-    return ModelSpec(name="bench", positive_class="1", cell=timedelta(hours=1))
+    return ModelSpec(model_name="bench", positive_class="1", cell=timedelta(hours=1))
 
 
 def control() -> ControlView:
@@ -111,33 +110,6 @@ def control() -> ControlView:
     reference = reference_from_columns(spec(), columns, reference_id="bench", built_from=BuiltFrom(kind="recording"))
     view.apply(topics.REFERENCES.name, reference.to_bytes())
     return view
-
-
-def events(n: int, *, seed: int = 1, first: int = 0) -> Iterator[tuple[bytes, bytes, bytes]]:
-    """Key, prediction and label of n ids; about 700 bytes a prediction, a second of event time per 20."""
-    draw = random.Random(seed)
-    for i in range(first, first + n):
-        at = START + i * 0.05
-        features: dict[str, object] = {f"n{j:02d}": draw.gauss(0, 1) for j in range(N_NUMERIC)}
-        features |= {f"c{j}": draw.choice("abcdefgh") for j in range(N_CATEGORICAL)}
-        id_ = f"{draw.getrandbits(96):024x}"
-        prediction = {
-            "prediction_id": id_,
-            "model_name": "bench",
-            "model_version": "7",
-            "prediction_timestamp": at,
-            "prediction_label": draw.getrandbits(1),
-            "prediction_score": draw.random(),
-            "features": features,
-            "latency_seconds": 0.01 + draw.random() / 50,
-        }
-        label = {
-            "prediction_id": id_,
-            "model_name": "bench",
-            "label_timestamp": at + 60,
-            "actual_label": draw.getrandbits(1),
-        }
-        yield id_.encode(), json.dumps(prediction).encode(), json.dumps(label).encode()
 
 
 def in_memory(n: int, per_commit: int) -> list[Result]:

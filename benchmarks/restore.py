@@ -26,7 +26,8 @@ import numpy as np
 import structlog
 import uvloop
 
-from benchmarks.pipeline import N_CATEGORICAL, N_NUMERIC, START, control, events, resident_mb, spec
+from benchmarks.events import N_CATEGORICAL, N_NUMERIC, START, events
+from benchmarks.pipeline import control, resident_mb, spec
 from brokers.kafka import KafkaBroker
 from schemas import topics
 from streams.control.view import ControlView

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -75,10 +76,9 @@ def weights(series: Sequence[Series]) -> dict[str, float]:
         kinds = [kind for kind in (True, False) if any(s.needs_labels is kind for s in betting)]
         for kind in kinds:
             of_kind = [s for s in betting if s.needs_labels is kind]
-            monitors = {s.monitor.monitor_id for s in of_kind}
+            siblings = Counter(s.monitor.monitor_id for s in of_kind)
             for one in of_kind:
-                siblings = sum(s.monitor.monitor_id == one.monitor.monitor_id for s in of_kind)
-                result[one.key] = 1.0 / (len(kinds) * len(monitors) * siblings)
+                result[one.key] = 1.0 / (len(kinds) * len(siblings) * siblings[one.monitor.monitor_id])
     return result
 
 
