@@ -149,12 +149,20 @@ def _large_residuals(counted: Counted, first_slot: int | None) -> Pair:
 
 _COUNT_PAIRS: Final[dict[Signal, Callable[[Counted], Pair]]] = {
     Signal.SERVING_ERROR_RATIO: lambda c: (c.total(sections.N_SERVING_ERRORS), c.total(sections.N_PREDICTIONS)),
-    Signal.SCHEMA_VIOLATION_RATIO: lambda c: (c.total(sections.SCHEMA_FINDING), c.total(sections.N_PREDICTIONS)),
+    Signal.SCHEMA_VIOLATION_RATIO: lambda c: (
+        np.minimum(c.total(sections.SCHEMA_FINDING) + _event_findings(c), c.total(sections.N_PREDICTIONS)),
+        c.total(sections.N_PREDICTIONS),
+    ),
     Signal.LABEL_COVERAGE: lambda c: (
         c.total(sections.N_LABELLED),
         np.maximum(c.total(sections.N_PREDICTIONS) - c.total(sections.N_SERVING_ERRORS), c.total(sections.N_LABELLED)),
     ),
 }
+
+
+def _event_findings(counted: Counted) -> NDArray[Any]:
+    """Events in which something was wrong that is no feature: a score beyond [0, 1], no prediction, a negative cost."""
+    return np.asarray(counted.section(sections.TYPE_FINDING)[..., -1])
 
 
 def _trace(confusion: Counts) -> NDArray[Any]:
@@ -241,7 +249,7 @@ _NO_MONITOR: Final = Monitor(signal=Signal.LABEL_COVERAGE)
 def findings(counted: Counted) -> dict[str, int]:
     """Data-quality counters that are not zero: `kind:field` to a count."""
     plan = counted.plan
-    found = {"schema": int(counted.total(sections.SCHEMA_FINDING))}
+    found = {"schema": int(counted.total(sections.SCHEMA_FINDING)), "type:event": int(_event_findings(counted))}
     types = counted.section(sections.TYPE_FINDING)
     for index, bins in enumerate(plan.bins):
         table = counted.section(sections.feature_section(bins.name))

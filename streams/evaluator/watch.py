@@ -139,13 +139,14 @@ def watch(
             recovered.add(one.key)
     known = {one.key: states.get(state_key(model_version, one)) for one in series if one.key in share}
     statistics = {key: kept.statistic for key, kept in known.items() if kept is not None}
+    gathered = {key: kept.n_since_reset for key, kept in known.items() if kept is not None}
     betting = [one for one in series if one.needs_labels in kinds]
     limits = {severity: threshold_of(spec, severity, n_versions) for severity in Severity}
     thresholds = {one.key: limits[one.monitor.severity] / share[one.key] for one in series if one.key in share}
     alarms = [
         alarm
         for severity, limit in limits.items()
-        if (alarm := _alarm(severity, limit, betting, share, statistics, readings)) is not None
+        if (alarm := _alarm(severity, limit, betting, share, statistics, gathered, readings)) is not None
     ]
     for alarm in alarms:
         for carrier in alarm.carriers:
@@ -194,8 +195,14 @@ def _alarm(
     series: Sequence[Series],
     share: Mapping[str, float],
     statistics: dict[str, float],
+    gathered: dict[str, int],
     readings: dict[str, Reading],
 ) -> Alarm | None:
+    """A budget's alarm; `gathered` are the events that each series' evidence is made of.
+
+    The evidence is sequential: what counts is how much of it there is, not how much came in one window. A stream that
+    is thin in every window is not blind for that.
+    """
     of_severity = [s for s in series if s.monitor.severity is severity and s.key in statistics]
     total = weighted_statistic([statistics[s.key] for s in of_severity], [share[s.key] for s in of_severity])
     if total < limit:
@@ -211,8 +218,8 @@ def _alarm(
         for one in parts
         if one.key in readings and share[one.key] * statistics[one.key] >= CARRIER_SHARE * total
     ]
-    if not carriers or carriers[0].reading.n < carriers[0].series.monitor.min_samples:
-        return None  # the next window with enough events decides; the evidence is kept
+    if not carriers or gathered[carriers[0].series.key] < carriers[0].series.monitor.min_samples:
+        return None  # a later window decides; the evidence is kept
     return Alarm(severity=severity, statistic=total, threshold=limit, carriers=tuple(carriers))
 
 

@@ -64,6 +64,31 @@ def test_a_rise_of_the_miss_rate_pages_and_clears_when_it_is_gone() -> None:
     assert cell_ms(20) < found[0].starts_at.timestamp() * 1000 <= cell_ms(24)
 
 
+def test_a_thin_stream_is_not_blind() -> None:
+    """Ten positives a window never are the thirty of `min_samples`; ten windows of them are evidence all the same."""
+    world = World([PAGE])
+    world.deploy("v1", 0)
+    for number in range(60):
+        world.cell("v1", number, n=30, miss=1.0 if number >= 20 else 0.2)
+    found = alerts(world.run())
+    assert found[0].status is AlertStatus.FIRING
+    assert found[0].evidence.window.n < 30
+    assert cell_ms(20) < found[0].starts_at.timestamp() * 1000 <= cell_ms(30)
+
+
+def test_what_is_wrong_with_an_event_and_no_feature_is_a_finding() -> None:
+    world = World([{"signal": "schema_violation_ratio", "tolerance": 0.01, "reference_context": "global"}])
+    world.deploy("v1", 0)
+    for number in range(30):
+        block = world.block(world.plan, "v1", number)
+        counts = block.dense(world.plan.layout.width)
+        counts[world.plan.layout.slice("finding:type").stop - 1] = 0 if number < 10 else 200
+        world.delta([Block.from_dense("v1", "__all__", cell_ms(number), counts)], until=number)
+    harness = world.run()
+    assert [window.findings.get("type:event", 0) for window in windows(harness, "inputs")] == [0] * 10 + [200] * 20
+    assert {alert.labels["alertname"] for alert in alerts(harness)} == {"SchemaViolationRatio"}
+
+
 def test_a_shifted_feature_is_one_ticket_that_names_it() -> None:
     found = alerts(broken_after(20, 40, shift=1).run())
     assert {a.labels["alertname"] for a in found} == {"FeatureDrift"}
