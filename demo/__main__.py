@@ -98,8 +98,9 @@ def _tuned() -> dict[str, str]:
 def _run(options: Options, console: Console) -> int:
     started = time.monotonic()
     entry = setup.load_entry(options.config)
-    _clear(options.out)
+    shutil.rmtree(options.out / "broker", ignore_errors=True)
     with View(console) as view, open_broker(options.broker, options.out / "broker") as broker:
+        _clear(options.out)
         os.environ |= {**environment(options, broker), **_tuned()}
         settings = Settings()
         view.say(f"broker: {options.broker} at {broker.bootstrap_servers}")
@@ -109,7 +110,6 @@ def _run(options: Options, console: Console) -> int:
 
 def _clear(out: Path) -> None:
     """Forget the last run, so that nothing of it can be taken for this one's."""
-    shutil.rmtree(out / "broker", ignore_errors=True)
     for name in ("summary.json", "report.html", "worker.log"):
         (out / name).unlink(missing_ok=True)
 

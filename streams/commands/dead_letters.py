@@ -11,8 +11,9 @@ from schemas import topics
 from streams.commands import broker
 from streams.commands.console import Column, CommandError, UsageError, note, show
 from streams.engine.dead_letters import PROCESSING_ERROR, to_redrive, why
-from streams.engine.errors import RedriveError, TopicLayoutError
+from streams.engine.errors import PublishError, RedriveError, TopicLayoutError
 from streams.engine.processor import Output, Record
+from streams.engine.publisher import check_output
 from streams.engine.topics import TopicNames
 from streams.ingest.rejection import Reason
 from streams.responders.webhook import FAILED
@@ -121,6 +122,13 @@ def redriven(record: Record, names: TopicNames) -> Output:
     except TopicLayoutError as error:
         msg = f"dead letter {place(record)} came from {output.topic!r}, a foreign topic: expected one of ours"
         raise RedriveError(msg) from error
+    try:
+        check_output(output)
+    except PublishError as error:
+        msg = (
+            f"dead letter {place(record)} is larger than its topic takes: {error}; the producer has to make it smaller"
+        )
+        raise RedriveError(msg) from error
     return output
 
 
@@ -141,6 +149,9 @@ async def redrive(settings: Settings, selection: Selection, *, everything: bool,
             refused.append(str(error))
     for line in refused:
         note(line)
+    if not outputs and not refused and not everything:
+        msg = "no dead letter is chosen: `plumbline dead-letters list` shows what there is"
+        raise CommandError(msg)
     if dry_run:
         note(f"Dry run: {len(outputs)} records would be put back, {len(refused)} cannot be.")
         return

@@ -70,7 +70,10 @@ class Request:
 def check(request: Request) -> None:
     """Refuse a request that says too little or too much."""
     choice = request.choice
-    if request.from_topics == bool(request.predictions):
+    if not request.from_topics and not request.predictions:
+        msg = "nothing to build from: expected --predictions FILE, or --from-topics"
+        raise UsageError(msg)
+    if request.from_topics and request.predictions:
         msg = "--predictions and --from-topics exclude each other: expected exactly one of them"
         raise UsageError(msg)
     if request.from_topics and request.labels:

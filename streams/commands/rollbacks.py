@@ -57,7 +57,12 @@ async def list_rollbacks(settings: Settings, *, model: str | None, state: Rollba
     if as_json:
         show([each.command for each in rows], {}, as_json=True, empty="")
     else:
-        show(rows, _COLUMNS, as_json=False, empty="No rollback was requested or refused so far.")
+        none = "No rollback was requested or refused so far."
+        if book.all():
+            none = (
+                "None of the rollbacks and refusals so far is of this model and state; without options all are shown."
+            )
+        show(rows, _COLUMNS, as_json=False, empty=none)
 
 
 def intervention(

@@ -90,7 +90,7 @@ class Publisher:
         return batches.n_records
 
     async def _targets(self, output: Output) -> Sequence[tuple[str, int]]:
-        _check(output)
+        check_output(output)
         topic = self._names.in_use(output.topic)
         partitions = self._partitions.get(topic)
         if partitions is None:
@@ -111,7 +111,8 @@ class Publisher:
         return self._producer
 
 
-def _check(output: Output) -> None:
+def check_output(output: Output) -> None:
+    """Refuse what no topic takes; `PublishError` names the size and the limit."""
     if output.key is None and output.value is None:
         msg = f"output for {output.topic!r} has neither key nor value: expected one of them"
         raise PublishError(msg)

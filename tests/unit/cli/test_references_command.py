@@ -141,7 +141,7 @@ async def test_a_reference_is_published_with_the_published_model(
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({}, "expected exactly one of them"),
+        ({}, "nothing to build from"),
         ({"from_topics": True, "predictions": (Path("p"),)}, "expected exactly one of them"),
         ({"from_topics": True}, "expected both with --from-topics"),
     ],

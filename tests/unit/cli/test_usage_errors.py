@@ -67,7 +67,7 @@ def call(arguments: tuple[str, ...], code: int) -> str:
         ((*VALIDATE, "--robustness", "gap=nan"), "--robustness is 'gap=nan': expected a finite number"),
         ((*VALIDATE, "--at", "now"), "--at is 'now': expected a time with a zone"),
         ((*VALIDATE, "--suite", ""), "--suite is empty: expected a text"),
-        (BUILD, "--predictions and --from-topics exclude each other: expected exactly one of them"),
+        (BUILD, "nothing to build from: expected --predictions FILE, or --from-topics"),
         ((*BUILD, "--from-topics"), "--start or --end is missing: expected both with --from-topics"),
         ((*BUILD, "--from-topics", *TIMES, "--labels", "p.jsonl"), "--labels and --from-topics exclude each other"),
         ((*BUILD, "--from-topics", "--start", TIMES[3], "--end", TIMES[1]), "expected a time after --start"),
