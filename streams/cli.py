@@ -111,7 +111,10 @@ def publish_deployment(
     ] = None,
     environment: Environment = DEFAULT_ENVIRONMENT,
     deployment_id: Annotated[
-        str | None, typer.Option("--id", callback=check_word, help="Of a known one, to change it.")
+        str | None,
+        typer.Option(
+            "--id", callback=check_word, help="Of a known one, to change it; or what a new one is to be called."
+        ),
     ] = None,
     generation: Annotated[int | None, typer.Option(min=1, help="The next one of the model by default.")] = None,
     role: Annotated[Role | None, typer.Option(help="What it serves as.")] = None,
