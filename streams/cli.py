@@ -267,12 +267,17 @@ def list_alerts(
 
 
 @alerts.command("tail", epilog="Example: plumbline alerts tail --model flight-delay")
-def tail_alerts(model: AnyModel = None, severity: OfSeverity = None, as_json: Json = False) -> None:
-    """Show alert records as they come, until interrupted."""
+def tail_alerts(
+    model: AnyModel = None,
+    severity: OfSeverity = None,
+    repeated: Annotated[bool, typer.Option("--all", help="Also records that say that an alert goes on.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show alerts as their state changes, until interrupted."""
     from streams.commands.alerts import tail_alerts as body  # noqa: PLC0415
 
     try:
-        _run(body(load_settings(), model=model, severity=severity, as_json=as_json))
+        _run(body(load_settings(), model=model, severity=severity, repeated=repeated, as_json=as_json))
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
 
