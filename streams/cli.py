@@ -75,6 +75,21 @@ for _commands, _name in (
     app.add_typer(_commands, name=_name)
 
 
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def shared(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Watches machine-learning models in production."""
+
+
 def _run(body: Coroutine[Any, Any, None]) -> None:
     asyncio.run(body)
 

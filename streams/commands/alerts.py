@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Final
 
 import typer
@@ -29,12 +28,7 @@ _COLUMNS: Final[Mapping[str, Column[Alert]]] = {
     "Summary": lambda each: each.annotations.get("summary", each.labels.get("alertname")),
     "Fingerprint": lambda each: each.fingerprint,
 }
-
-
-def _said(alert: Alert) -> datetime:
-    return alert.updated_at
-
-
+_TAIL_COLUMNS: Final[Mapping[str, Column[Alert]]] = {"Said": lambda each: each.updated_at, **_COLUMNS}
 _INCIDENT_COLUMNS: Final[Mapping[str, Column[Incident]]] = {
     "State": lambda each: each.status,
     "Opened": lambda each: each.opened_at,
@@ -74,17 +68,17 @@ async def tail_alerts(
 ) -> None:
     """Show alerts as their state changes, until interrupted; with `repeated` also those that only go on."""
     states: dict[str, AlertStatus] = {}
-    columns: dict[str, Column[Alert]] = {"Said": _said, **_COLUMNS}
     if not as_json:
-        typer.echo("  ".join(columns))
+        typer.echo("  ".join(_TAIL_COLUMNS))
 
     def take(topic: str, record: Record) -> None:
         alert = broker.read_event(Alert, topic, record)
         if alert is None or not is_wanted(alert, model=model, severity=severity):
             return
-        before, states[alert.alert_id] = states.get(alert.alert_id), alert.status
+        before = states.get(alert.alert_id, alert.previous_status)
+        states[alert.alert_id] = alert.status
         if alert.status is not before or repeated:
-            typer.echo(json_line(alert) if as_json else "  ".join(cell(of(alert)) for of in columns.values()))
+            typer.echo(json_line(alert) if as_json else "  ".join(cell(of(alert)) for of in _TAIL_COLUMNS.values()))
 
     await broker.follow(settings, topics.ALERTS, take)
 

@@ -118,7 +118,7 @@ def redriven(record: Record, names: TopicNames) -> Output:
         raise RedriveError(msg)
     output = to_redrive(record)
     try:
-        names.in_use(output.topic)
+        in_use = names.in_use(output.topic)
     except TopicLayoutError as error:
         msg = f"dead letter {place(record)} came from {output.topic!r}, a foreign topic: expected one of ours"
         raise RedriveError(msg) from error
@@ -126,7 +126,8 @@ def redriven(record: Record, names: TopicNames) -> Output:
         check_output(output)
     except PublishError as error:
         msg = (
-            f"dead letter {place(record)} is larger than its topic takes: {error}; the producer has to make it smaller"
+            f"dead letter {place(record)} cannot go back to {in_use!r}: {error}, the topic's max.message.bytes as we"
+            " create it, less the framing; the producer has to send it anew, smaller"
         )
         raise RedriveError(msg) from error
     return output

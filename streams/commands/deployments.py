@@ -13,7 +13,7 @@ from schemas.deployments import DeploymentEvent, ValidationEvent
 from schemas.identifiers import model_key, stable_id
 from streams.commands import broker
 from streams.commands.console import Column, UsageError, note, show, utc_now
-from streams.evaluator.serving import state_now
+from streams.evaluator.serving import is_replaced, state_now
 from streams.settings import Settings
 
 _NO_VERSION: Final = "--version is missing: expected the version that is deployed, or --id of a known deployment"
@@ -23,8 +23,8 @@ _COLUMNS: Final[Mapping[str, Column[DeploymentEvent]]] = {
     "Version": lambda each: each.model_version,
     "Generation": lambda each: each.generation,
     "Role": lambda each: each.role,
-    "State": lambda each: "quarantined" if each.quarantined else each.state,
-    "Traffic": lambda each: f"{each.traffic_ratio:.0%}",
+    "State": lambda each: each.state,
+    "Traffic": lambda each: each.traffic_ratio,
     "Deployed": lambda each: each.deployed_at,
     "Cause": lambda each: each.cause,
     "Deployment": lambda each: each.deployment_id,
@@ -102,21 +102,31 @@ async def publish_deployment(
     if as_json:
         show([event], _COLUMNS, as_json=True, empty="")
     else:
-        note(f"Published deployment {event.deployment_id}: {event.model_version}, generation {event.generation}.")
+        kind = "deployment" if event.deployment_id in known else "new deployment"
+        note(f"Published {kind} {event.deployment_id}: {event.model_version}, generation {event.generation}.")
 
 
 def _state(deployment: DeploymentEvent, of_all: Sequence[DeploymentEvent]) -> str:
-    place = (deployment.environment, deployment.model_name)
-    return state_now(deployment, [each for each in of_all if (each.environment, each.model_name) == place])
+    model = _place(deployment)[:2]
+    return state_now(deployment, [each for each in of_all if _place(each)[:2] == model])
+
+
+def _place(deployment: DeploymentEvent) -> tuple[str, str, str]:
+    return (deployment.environment, deployment.model_name, deployment.deployment_id)
 
 
 async def list_deployments(settings: Settings, *, model: str | None, as_json: bool) -> None:
     """Show the newest state of each deployment."""
     found = await broker.collect(settings, topics.DEPLOYMENTS, DeploymentEvent)
-    newest = {(each.environment, each.model_name, each.deployment_id): each for each, _ in found}
+    newest = {_place(each): each for each, _ in found}
     rows = [each for each in newest.values() if model in {None, each.model_name}]
     rows.sort(key=lambda each: (each.environment, each.model_name, each.generation, each.deployed_at))
-    columns: dict[str, Column[DeploymentEvent]] = {**_COLUMNS, "State": lambda each: _state(each, rows)}
+    states = {_place(each): _state(each, rows) for each in rows}
+    columns: dict[str, Column[DeploymentEvent]] = {
+        **_COLUMNS,
+        "State": lambda each: states[_place(each)],
+        "Traffic": lambda each: None if is_replaced(states[_place(each)]) else f"{each.traffic_ratio:.0%}",
+    }
     show(rows, columns, as_json=as_json, empty="No deployment was published so far.")
 
 

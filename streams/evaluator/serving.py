@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from schemas.base import from_milliseconds, milliseconds
 from schemas.deployments import DeploymentEvent
@@ -38,7 +38,7 @@ def known_deployments(
         for version, seen in sorted(first_seen_ms.items())
         if version not in named
     ]
-    return sorted([*announced, *inferred], key=lambda d: (d.deployed_at, d.generation, d.deployment_id))
+    return in_order_of_time([*announced, *inferred])
 
 
 def in_force(deployments: Sequence[DeploymentEvent], at_ms: int) -> list[DeploymentEvent]:
@@ -61,26 +61,38 @@ def in_force(deployments: Sequence[DeploymentEvent], at_ms: int) -> list[Deploym
 
 
 def state_now(deployment: DeploymentEvent, of_model: Sequence[DeploymentEvent]) -> str:
-    """A deployment's state for a person: what was announced, or `replaced` once later ones serve in its stead.
+    """A deployment's state for a person: what was announced, or `replaced by v2` once later ones serve in its stead.
 
     Parameters
     ----------
     deployment
         One of them.
     of_model
-        All of its model.
+        All of its model, in any order. Who serves is told as of the newest of them.
     """
+    in_order = in_order_of_time(of_model)
+    serving = in_force(in_order, milliseconds(in_order[-1].deployed_at)) if in_order else []
+    serves = any(each.deployment_id == deployment.deployment_id for each in serving)
     if deployment.quarantined:
         return "quarantined"
-    in_order = sorted(of_model, key=lambda each: each.deployed_at)
-    serving = in_force(in_order, milliseconds(in_order[-1].deployed_at)) if in_order else []
-    if deployment.state == "retired" or any(each.deployment_id == deployment.deployment_id for each in serving):
+    if serves or deployment.state == "retired":
         return deployment.state
-    return "replaced"
+    full = champion(serving[::-1])  # with the newer ones it covers all traffic, which is what ended the earlier ones
+    return "replaced" if full is None else f"replaced by {full.model_version}"
+
+
+def is_replaced(state: str) -> bool:
+    """Whether what `state_now` said is that others serve in its stead."""
+    return state.startswith("replaced")
+
+
+def in_order_of_time(deployments: Iterable[DeploymentEvent]) -> list[DeploymentEvent]:
+    """Deployments in the order in which they replace each other."""
+    return sorted(deployments, key=lambda d: (d.deployed_at, d.generation, d.deployment_id))
 
 
 def champion(serving: Sequence[DeploymentEvent]) -> DeploymentEvent | None:
-    """The newest champion among those that serve."""
+    """The first champion among those that serve: of `in_force` the newest."""
     return next((deployment for deployment in serving if deployment.role == "champion"), None)
 
 

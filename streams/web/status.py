@@ -17,7 +17,7 @@ from schemas.models import ModelSpec
 from schemas.monitors import Monitor
 from schemas.rollbacks import RollbackState
 from streams.control.view import ControlView
-from streams.evaluator.serving import state_now
+from streams.evaluator.serving import is_replaced, state_now
 from streams.responders.alert_book import BookedAlert
 from streams.responders.rollback_book import BookedRollback
 from streams.web.exporter import Exporter
@@ -142,5 +142,6 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.tests.update(replaced=is_replaced)
     environment.filters.update(moment=_moment, span=_span, number=_number, ratio=_ratio, drifting=drifting, tally=tally)
     return environment.get_template("status.html")

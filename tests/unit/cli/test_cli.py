@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import typer
-from decision_samples import alert, command, record
+from decision_samples import MINUTE, NOW, alert, command, record
 from typer.testing import CliRunner
 
 from schemas import topics
@@ -43,6 +43,9 @@ class Shelf:
             if each.topic in {topic.name for topic in topics_}:
                 take(each.topic, each)
 
+    async def follow(self, settings: Any, topic: Topic, on_record: Callable[[str, Record], None]) -> None:
+        await self.scan(settings, [topic], on_record)
+
     async def publish(self, _settings: Any, _topics: Sequence[Topic], outputs: Iterable[Output]) -> int:
         found = list(outputs)
         self.published += found
@@ -54,6 +57,7 @@ class Shelf:
 def shelf(monkeypatch: pytest.MonkeyPatch) -> Shelf:
     made = Shelf()
     monkeypatch.setattr(broker, "scan", made.scan)
+    monkeypatch.setattr(broker, "follow", made.follow)
     monkeypatch.setattr(broker, "publish", made.publish)
     return made
 
@@ -81,6 +85,11 @@ def test_every_command_has_a_sentence_and_an_example(path: tuple[str, ...]) -> N
     text = re.sub(r"\s+", " ", run(*path, "--help").output)
     assert re.search(rf"Example: {' '.join(('plumbline', *path))}\b", text)
     assert re.search(r"Usage: .*\[(OPTIONS|ARGS)\].* [A-Z][^.]+\. (Arguments|Options):", text)
+
+
+def test_the_version_is_a_command_and_an_option() -> None:
+    assert run("--version").stdout == run("version").stdout
+    assert re.fullmatch(r"\d+\.\d+\.\d+\S*\n", run("--version").stdout)
 
 
 def test_without_a_command_there_is_help() -> None:
@@ -193,6 +202,26 @@ def test_rollbacks_list_takes_a_state(shelf: Shelf) -> None:
     shelf.records = [record(topics.ROLLBACKS.name, command(RollbackState.REQUESTED))]
     assert len(run("rollbacks", "list", "--state", "requested", "--json").stdout.splitlines()) == 1
     assert run("rollbacks", "list", "--state", "expired", "--json").stdout == ""
+    assert "None of the rollbacks and refusals so far" in run("rollbacks", "list", "--state", "expired").stderr
+    shelf.records = []
+    assert "No rollback was requested or refused so far" in run("rollbacks", "list", "--state", "expired").stderr
+
+
+def test_alerts_tail_shows_new_states_and_on_demand_what_goes_on(shelf: Shelf) -> None:
+    firing, no_data = AlertStatus.FIRING, AlertStatus.NO_DATA
+    of_old = [alert(name="old", previous_status=firing, sequence=7), alert(AlertStatus.RESOLVED, name="old")]
+    of_new = [
+        alert(),
+        alert(previous_status=firing, sequence=2, updated_at=NOW + MINUTE),
+        alert(no_data, previous_status=firing, sequence=3),
+    ]
+    shelf.records = [record(topics.ALERTS.name, each) for each in (*of_old, *of_new)]
+    header, *lines = run("alerts", "tail").stdout.splitlines()
+    assert header.startswith("Said  State  Severity")
+    assert [line.split("  ")[1] for line in lines] == ["resolved", "firing", "no_data"]
+    everything = run("alerts", "tail", "--all").stdout.splitlines()[1:]
+    assert len(everything) == len(set(everything)) == 5
+    assert [json.loads(line)["sequence"] for line in run("alerts", "tail", "--json").stdout.splitlines()] == [1, 1, 3]
 
 
 def test_deployments_count_generations_and_can_be_changed(shelf: Shelf) -> None:
@@ -205,6 +234,7 @@ def test_deployments_count_generations_and_can_be_changed(shelf: Shelf) -> None:
         ("2", 2, "retired"),
     ]
     assert rows[1]["feature_sources"] == {"a": "warehouse"}
+    assert "Published deployment mine" in run("deployments", "publish", "--model", "m", "--id", "mine").stderr
     assert shelf.published[2].key == f"{model_key('production', 'm')}/mine".encode()
     assert DeploymentEvent.model_validate(rows[0]).deployed_at.year == 2026
 
@@ -219,6 +249,19 @@ def test_deployments_count_generations_and_can_be_changed(shelf: Shelf) -> None:
 def test_a_deployment_that_is_not_whole_is_refused(shelf: Shelf, arguments: list[str], says: str) -> None:
     assert says in run("deployments", "publish", *arguments, code=2).stderr
     assert shelf.published == []
+
+
+def test_deployments_list_says_who_was_replaced_and_by_whom(shelf: Shelf) -> None:
+    for model, version, day in (("m", "v1", 1), ("m", "v2", 5), ("n", "w", 3)):
+        at = f"2026-01-0{day}T00:00:00Z"
+        published = run("deployments", "publish", "--model", model, "--version", version, "--id", "id", "--at", at)
+        assert "Published new deployment" in published.stderr or version == "v2"
+    run("deployments", "publish", "--model", "m", "--version", "v3", "--id", "x", "--at", "2026-01-09T00:00:00Z")
+    lines = [line for line in run("deployments", "list").stdout.splitlines() if "production" in line]
+    assert ["replaced by v3" in line for line in lines] == [True, False, False]
+    assert ["100%" in line for line in lines] == [False, True, True]
+    (only,) = [line for line in run("deployments", "list", "--model", "n").stdout.splitlines() if "production" in line]
+    assert "active" in only
 
 
 def test_validations(shelf: Shelf) -> None:
@@ -261,6 +304,29 @@ def test_what_must_not_be_put_back(shelf: Shelf) -> None:
     assert "dead letter 0:1 came from 'foreign', a foreign topic" in errors
     assert len(shelf.published) == 1
     assert "nothing is chosen" in run("dead-letters", "redrive", code=2).stderr
+
+
+def test_a_letter_too_large_for_its_topic_is_known_before_and_the_rest_goes_on(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLUMBLINE_TOPICS_PREFIX", "eu.")
+    large = ListRecord(
+        topic=topics.DEAD_LETTERS.name, value=b"x" * 2_000_000, headers=letter(0, reason="too_large").headers
+    )
+    shelf.records = [large, letter(1, reason="too_large")]
+    dry = run("dead-letters", "redrive", "--reason", "too_large", "--dry-run").stderr
+    assert "Dry run: 1 records would be put back, 1 cannot be." in dry
+    assert "dead letter 0:0 cannot go back to 'eu.ml.predictions.v1': " in dry
+    assert "2000000 bytes: expected at most 1048320" in dry
+    assert "max.message.bytes" in dry
+    assert "1 records put back." in run("dead-letters", "redrive", "--reason", "too_large", code=1).stderr
+    assert [len(output.value or b"") for output in shelf.published] == [1]
+
+
+def test_a_letter_that_is_not_there_is_not_put_back(shelf: Shelf) -> None:
+    shelf.records = [letter(0)]
+    assert "no dead letter is chosen" in run("dead-letters", "redrive", "--at", "99:1", code=1).stderr
+    assert shelf.published == []
 
 
 def test_apply_dry_run_publishes_nothing(shelf: Shelf, tmp_path: Path) -> None:

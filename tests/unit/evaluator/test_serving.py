@@ -63,11 +63,13 @@ def test_the_predecessor_is_the_last_champion_of_another_version() -> None:
 def test_a_person_sees_which_deployment_was_replaced() -> None:
     first, second = deployed("v1", 0), deployed("v2", 4)
     part = deployed("v3", 8, traffic_ratio=0.1)
-    assert [state_now(each, [first, second]) for each in (first, second)] == ["replaced", "active"]
+    assert [state_now(each, [first, second]) for each in (first, second)] == ["replaced by v2", "active"]
     assert [state_now(each, [part, first, second]) for each in (first, second, part)] == [
-        "replaced",
+        "replaced by v2",
         "active",
         "active",
     ]
     failed = second.model_copy(update={"quarantined": True})
-    assert [state_now(each, [first, failed]) for each in (first, failed)] == ["replaced", "quarantined"]
+    assert [state_now(each, [first, failed]) for each in (first, failed)] == ["replaced by v2", "quarantined"]
+    at_once = [deployed(version, 4, generation=n) for n, version in enumerate(("b", "a"), start=1)]
+    assert [state_now(each, at_once[::-1]) for each in at_once] == ["replaced by a", "active"]
