@@ -74,6 +74,9 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
 
 
 def _problem(options: Options) -> str:
+    host, _, port = options.broker.rpartition(":")
+    if options.broker not in {"tansu", "kafka"} and not (host and port.isdigit()):
+        return f"--broker is {options.broker!r}: expected tansu, kafka, or host:port"
     if options.deploy.weekday() != _MONDAY or not 3 <= options.deploy.month <= 11:
         return f"--deploy is {options.deploy} ({options.deploy:%A}): expected a Monday from March to November 2013"
     if not options.start < options.deploy <= options.until:

@@ -271,7 +271,9 @@ class ModelEntry(ModelSpec):
 
     @model_validator(mode="after")
     def _unique_and_known(self) -> Self:
-        betting = {signal.value for signal in Signal} - {s.value for s in INPUT_DRIFT_SIGNALS | THRESHOLD_ONLY_SIGNALS}
+        # What the world sends is no evidence against a version: only errors, latencies and outcomes are.
+        of_the_world = INPUT_DRIFT_SIGNALS | {Signal.MISSING_RATIO, Signal.UNSEEN_RATIO, Signal.OUT_OF_RANGE_RATIO}
+        betting = {signal.value for signal in Signal} - {s.value for s in of_the_world | THRESHOLD_ONLY_SIGNALS}
         evidence = self.rollback.evidence
         if evidence not in betting or not self._has(Signal(evidence)):
             fitting = sorted(name for name in betting if self._has(Signal(name)))

@@ -111,7 +111,10 @@ def publish_deployment(
     ] = None,
     environment: Environment = DEFAULT_ENVIRONMENT,
     deployment_id: Annotated[
-        str | None, typer.Option("--id", callback=check_word, help="Of a known one, to change it.")
+        str | None,
+        typer.Option(
+            "--id", callback=check_word, help="Of a known one, to change it; or what a new one is to be called."
+        ),
     ] = None,
     generation: Annotated[int | None, typer.Option(min=1, help="The next one of the model by default.")] = None,
     role: Annotated[Role | None, typer.Option(help="What it serves as.")] = None,
@@ -264,12 +267,17 @@ def list_alerts(
 
 
 @alerts.command("tail", epilog="Example: plumbline alerts tail --model flight-delay")
-def tail_alerts(model: AnyModel = None, severity: OfSeverity = None, as_json: Json = False) -> None:
-    """Show alert records as they come, until interrupted."""
+def tail_alerts(
+    model: AnyModel = None,
+    severity: OfSeverity = None,
+    repeated: Annotated[bool, typer.Option("--all", help="Also records that say that an alert goes on.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show alerts as their state changes, until interrupted."""
     from streams.commands.alerts import tail_alerts as body  # noqa: PLC0415
 
     try:
-        _run(body(load_settings(), model=model, severity=severity, as_json=as_json))
+        _run(body(load_settings(), model=model, severity=severity, repeated=repeated, as_json=as_json))
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
 

@@ -87,7 +87,7 @@ CONTROL_REFUSED: Final = _counter(
 # Profiler
 PROFILER_EVENTS: Final = _counter(
     "profiler_events_total",
-    "Predictions and labels by what became of them: joined, pending, expired, duplicate, late, orphan, revision, …",
+    "Predictions and labels by what became of them: joined, expired, duplicate, late, orphan, …; not those that wait.",
     "outcome",
 )
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Final
 
 import typer
 
 from schemas import topics
-from schemas.alerts import Alert
+from schemas.alerts import Alert, AlertStatus
 from schemas.base import from_milliseconds
 from schemas.incidents import Incident
 from schemas.monitors import Severity
@@ -28,6 +29,12 @@ _COLUMNS: Final[Mapping[str, Column[Alert]]] = {
     "Summary": lambda each: each.annotations.get("summary", each.labels.get("alertname")),
     "Fingerprint": lambda each: each.fingerprint,
 }
+
+
+def _said(alert: Alert) -> datetime:
+    return alert.updated_at
+
+
 _INCIDENT_COLUMNS: Final[Mapping[str, Column[Incident]]] = {
     "State": lambda each: each.status,
     "Opened": lambda each: each.opened_at,
@@ -62,14 +69,22 @@ async def list_alerts(
     show(rows, _COLUMNS, as_json=as_json, empty="No alert is in force.")
 
 
-async def tail_alerts(settings: Settings, *, model: str | None, severity: Severity | None, as_json: bool) -> None:
-    """Show alert records as they come, until interrupted."""
+async def tail_alerts(
+    settings: Settings, *, model: str | None, severity: Severity | None, repeated: bool, as_json: bool
+) -> None:
+    """Show alerts as their state changes, until interrupted; with `repeated` also those that only go on."""
+    states: dict[str, AlertStatus] = {}
+    columns: dict[str, Column[Alert]] = {"Said": _said, **_COLUMNS}
+    if not as_json:
+        typer.echo("  ".join(columns))
 
     def take(topic: str, record: Record) -> None:
         alert = broker.read_event(Alert, topic, record)
         if alert is None or not is_wanted(alert, model=model, severity=severity):
             return
-        typer.echo(json_line(alert) if as_json else "  ".join(cell(of(alert)) for of in _COLUMNS.values()))
+        before, states[alert.alert_id] = states.get(alert.alert_id), alert.status
+        if alert.status is not before or repeated:
+            typer.echo(json_line(alert) if as_json else "  ".join(cell(of(alert)) for of in columns.values()))
 
     await broker.follow(settings, topics.ALERTS, take)
 

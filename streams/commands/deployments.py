@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from schemas.deployments import DeploymentEvent, ValidationEvent
 from schemas.identifiers import model_key, stable_id
 from streams.commands import broker
 from streams.commands.console import Column, UsageError, note, show, utc_now
+from streams.evaluator.serving import state_now
 from streams.settings import Settings
 
 _NO_VERSION: Final = "--version is missing: expected the version that is deployed, or --id of a known deployment"
@@ -104,13 +105,19 @@ async def publish_deployment(
         note(f"Published deployment {event.deployment_id}: {event.model_version}, generation {event.generation}.")
 
 
+def _state(deployment: DeploymentEvent, of_all: Sequence[DeploymentEvent]) -> str:
+    place = (deployment.environment, deployment.model_name)
+    return state_now(deployment, [each for each in of_all if (each.environment, each.model_name) == place])
+
+
 async def list_deployments(settings: Settings, *, model: str | None, as_json: bool) -> None:
     """Show the newest state of each deployment."""
     found = await broker.collect(settings, topics.DEPLOYMENTS, DeploymentEvent)
     newest = {(each.environment, each.model_name, each.deployment_id): each for each, _ in found}
     rows = [each for each in newest.values() if model in {None, each.model_name}]
     rows.sort(key=lambda each: (each.environment, each.model_name, each.generation, each.deployed_at))
-    show(rows, _COLUMNS, as_json=as_json, empty="No deployment was published so far.")
+    columns: dict[str, Column[DeploymentEvent]] = {**_COLUMNS, "State": lambda each: _state(each, rows)}
+    show(rows, columns, as_json=as_json, empty="No deployment was published so far.")
 
 
 async def publish_validation(

@@ -60,6 +60,25 @@ def in_force(deployments: Sequence[DeploymentEvent], at_ms: int) -> list[Deploym
     return serving
 
 
+def state_now(deployment: DeploymentEvent, of_model: Sequence[DeploymentEvent]) -> str:
+    """A deployment's state for a person: what was announced, or `replaced` once later ones serve in its stead.
+
+    Parameters
+    ----------
+    deployment
+        One of them.
+    of_model
+        All of its model.
+    """
+    if deployment.quarantined:
+        return "quarantined"
+    in_order = sorted(of_model, key=lambda each: each.deployed_at)
+    serving = in_force(in_order, milliseconds(in_order[-1].deployed_at)) if in_order else []
+    if deployment.state == "retired" or any(each.deployment_id == deployment.deployment_id for each in serving):
+        return deployment.state
+    return "replaced"
+
+
 def champion(serving: Sequence[DeploymentEvent]) -> DeploymentEvent | None:
     """The newest champion among those that serve."""
     return next((deployment for deployment in serving if deployment.role == "champion"), None)

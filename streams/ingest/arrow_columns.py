@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from detectors.binning import CategoricalBins, NumericBins
 from schemas.events import DEFAULT_ENVIRONMENT
-from schemas.models import TaskKind
+from schemas.models import ModelSpec, TaskKind
 from streams.control.layout import SCORE_MISSING
 from streams.control.plan import Plan
 from streams.ingest.arrow import UnevenError
@@ -276,7 +276,7 @@ class PredictionBatch(Batch):
         if plan.spec.task is TaskKind.REGRESSION:
             predicted = self.numbers("prediction_value").copy()
         else:
-            predicted = self.codes("prediction_label", class_coder(plan), np.float64)
+            predicted = self.codes("prediction_label", _known_only(class_coder(plan), plan.spec), np.float64)
         predicted[failed] = math.nan
         _require(bool((np.isfinite(predicted) | failed).all()))
         return predicted
@@ -291,6 +291,19 @@ class PredictionBatch(Batch):
         values = self.numbers(name)
         _require(not (values < 0.0).any() and not np.isinf(values).any())
         return values
+
+
+def _known_only(coder: Callable[[str | None], float], spec: ModelSpec) -> Callable[[str | None], float]:
+    """A coder that is given up for a class that was not declared."""
+    if not spec.classes:
+        return coder
+    known = {None, *spec.classes}
+
+    def code(label: str | None) -> float:
+        _require(label in known)
+        return coder(label)
+
+    return code
 
 
 def _slot_of(item: CategoricalBins) -> Callable[[str | None], float]:
@@ -317,13 +330,13 @@ class LabelBatch(Batch):
         super().__init__(table, _LABEL_COLUMNS)
         self.texts_only(("label_source",))
 
-    def actual(self, labels: Interner, *, regression: bool, retracted: NDArray[np.bool_]) -> Float64:
+    def actual(self, labels: Interner, spec: ModelSpec, *, retracted: NDArray[np.bool_]) -> Float64:
         """Actual values or codes, shape (n,); `UnevenError` where a label says nothing."""
-        if regression:
+        if spec.task is TaskKind.REGRESSION:
             found = self.numbers("actual_value")
             _require(self.column("actual_label") is None and not np.isinf(found).any())
         else:
-            found = self.codes("actual_label", labels.code_or_nan, np.float64)
+            found = self.codes("actual_label", _known_only(labels.code_or_nan, spec), np.float64)
             _require(self.column("actual_value") is None)
         _require(bool((~np.isnan(found) | retracted).all()))
         return found

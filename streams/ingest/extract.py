@@ -121,7 +121,11 @@ class Extraction:
         if plan.spec.task is TaskKind.REGRESSION:
             predicted = floats([event.prediction_value for event in self.events], self.n)
         else:
-            predicted = coded([event.prediction_label for event in self.events], class_coder(plan), np.float64)
+            labels = [event.prediction_label for event in self.events]
+            predicted = coded(labels, class_coder(plan), np.float64)
+            if plan.spec.classes and plan.spec.task is TaskKind.BINARY:  # of many classes the others have a code
+                known = {None, *plan.spec.classes}
+                self._find(coded(labels, lambda label: label not in known, np.float64) > 0.0)
         if failed.any():
             predicted[failed] = math.nan
         self._find(np.isnan(predicted) & ~failed)

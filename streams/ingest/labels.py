@@ -96,7 +96,6 @@ class LabelReader(ChunkReader):
             names = self.models.follow(*batch.model())
         except RejectedError as error:
             raise UnevenError from error
-        regression = self.models.control.spec(names.key).task is TaskKind.REGRESSION
         high, low = hashes(ids)
         retracted = batch.flags("retracted")
         columns = LabelColumns(
@@ -104,7 +103,7 @@ class LabelReader(ChunkReader):
             hash_high=high,
             hash_low=low,
             timestamp_ms=times,
-            actual=batch.actual(names.labels, regression=regression, retracted=retracted),
+            actual=batch.actual(names.labels, self.models.control.spec(names.key), retracted=retracted),
             revision=batch.integers("revision", low=0, high=_MAX_REVISION),
             retracted=retracted,
         )
@@ -144,7 +143,8 @@ class LabelReader(ChunkReader):
             return
         if len(rows) < len(events):
             records, events = [records[i] for i in rows], [events[i] for i in rows]
-        regression = self.models.control.spec(names.key).task is TaskKind.REGRESSION
+        spec = self.models.control.spec(names.key)
+        regression = spec.task is TaskKind.REGRESSION
         times = timestamps_ms([event.label_timestamp for event in events])
         ids = [event.prediction_id.encode() for event in events]
         place = self.admitted(records, ids, times, "label_timestamp", events, names, chunk)
@@ -152,6 +152,8 @@ class LabelReader(ChunkReader):
         missing = np.isnan(actual)
         if missing.any():
             place = self._with_actual(records, events, place, missing, names, chunk, regression=regression)
+        if spec.classes and not regression:
+            place = self._of_known_classes(records, events, place, spec.classes, names, chunk)
         if not len(place):
             return
         high, low = hashes(ids)
@@ -186,6 +188,23 @@ class LabelReader(ChunkReader):
         for i in silent:
             chunk.reject(records[i], RejectedError(Reason.MISSING_FIELD, message), names.key)
         return np.setdiff1d(place, silent, assume_unique=True)
+
+    @staticmethod
+    def _of_known_classes(
+        records: Sequence[Record],
+        events: Sequence[Any],
+        place: Int64,
+        classes: Sequence[str],
+        names: ModelNames,
+        chunk: LabelChunk,
+    ) -> Int64:
+        """Admitted rows whose class was declared; the others are rejected."""
+        known = {None, *classes}
+        strange = coded([event.actual_label for event in events], lambda label: label not in known, np.float64) > 0.0
+        for i in place[strange[place]].tolist():
+            expected = f"one of the model's classes: {', '.join(classes)}"
+            chunk.reject(records[i], wrong("actual_label", events[i].actual_label, expected), names.key)
+        return place[~strange[place]]
 
     @staticmethod
     def _actual(events: Sequence[Any], names: ModelNames, *, regression: bool) -> Float64:

@@ -17,6 +17,7 @@ from schemas.models import ModelSpec
 from schemas.monitors import Monitor
 from schemas.rollbacks import RollbackState
 from streams.control.view import ControlView
+from streams.evaluator.serving import state_now
 from streams.responders.alert_book import BookedAlert
 from streams.responders.rollback_book import BookedRollback
 from streams.web.exporter import Exporter
@@ -35,7 +36,8 @@ class ModelPage:
 
     key: str
     spec: ModelSpec
-    deployments: list[DeploymentEvent]
+    deployments: list[tuple[DeploymentEvent, str]]
+    """Newest first, each with its state now."""
     monitors: tuple[Monitor, ...]
     windows: list[WindowMetrics]
     rollbacks: list[BookedRollback]
@@ -63,10 +65,11 @@ def render(exporter: Exporter, control: ControlView) -> str:
 
 def _model_page(key: str, exporter: Exporter, control: ControlView) -> ModelPage:
     board, spec = exporter.board, control.spec(key)
+    announced = control.deployments(key)
     return ModelPage(
         key=key,
         spec=spec,
-        deployments=control.deployments(key)[: -_SHOWN - 1 : -1],
+        deployments=[(each, state_now(each, announced)) for each in announced[: -_SHOWN - 1 : -1]],
         monitors=control.monitors(key),
         windows=board.windows(key)[:_SHOWN],
         rollbacks=[

@@ -13,11 +13,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from schemas.models import ModelSpec
 from schemas.monitors import Monitor
 from streams.engine.processor import ListRecord
 from streams.producing import CONTENT_TYPE, arrow_records
 from streams.settings import Settings
 from tests.unit.profiler.profiler_world import (
+    SPEC,
     L,
     P,
     control,
@@ -86,7 +88,7 @@ LABELS = st.fixed_dictionaries({
     "prediction_id": st.sampled_from([f"p{i}" for i in range(8)] + [None]),
     "model_name": st.just("m"),
     "label_timestamp": st.sampled_from([START + 60, START + 7200, -1.0]),
-    "actual_label": st.sampled_from(["late", "on", None]),
+    "actual_label": st.sampled_from(["late", "on", "purple", None]),
     "revision": st.sampled_from([None, 0, 1, 2]),
     "retracted": st.sampled_from([None, False, True]),
 })  # fmt: skip
@@ -116,8 +118,10 @@ def as_batch(topic: str, rows: Sequence[dict[str, Any]], schema: pa.Schema) -> L
     return ListRecord(topic=topic, value=value, headers=HEADERS, timestamp=round((START + 9000) * 1000))
 
 
-def outcome(chunks: Sequence[tuple[str, Sequence[ListRecord]]], monitors: Sequence[Monitor]) -> tuple[Any, ...]:
-    task = harness(control(monitors=monitors), ONE)
+def outcome(
+    chunks: Sequence[tuple[str, Sequence[ListRecord]]], monitors: Sequence[Monitor], spec: ModelSpec = SPEC
+) -> tuple[Any, ...]:
+    task = harness(control(spec, monitors=monitors), ONE)
     for _, records in chunks:
         task.feed(records)
     reasons = Counter(letter.reason for letter in task.dead_letters)
@@ -129,8 +133,12 @@ def outcome(chunks: Sequence[tuple[str, Sequence[ListRecord]]], monitors: Sequen
     predictions=st.lists(PREDICTIONS, min_size=1, max_size=12),
     labels=st.lists(LABELS, min_size=1, max_size=12),
     guarded=st.booleans(),
+    declared=st.booleans(),
 )
-def test_a_batch_is_its_rows(predictions: list[dict[str, Any]], labels: list[dict[str, Any]], guarded: bool) -> None:
+def test_a_batch_is_its_rows(
+    predictions: list[dict[str, Any]], labels: list[dict[str, Any]], guarded: bool, declared: bool
+) -> None:
+    spec = SPEC.model_copy(update={"classes": ("on", "late")}) if declared else SPEC
     monitors = [rule_monitor(field="x", minimum=0.0, maximum=9.0)] if guarded else []
     one_by_one = [
         (topic, [as_json(topic, row, i) for i, row in enumerate(rows)])
@@ -140,7 +148,7 @@ def test_a_batch_is_its_rows(predictions: list[dict[str, Any]], labels: list[dic
         (P, [as_batch(P, predictions, PREDICTION_SCHEMA)]),
         (L, [as_batch(L, labels, LABEL_SCHEMA)]),
     ]
-    assert outcome(batched, monitors) == outcome(one_by_one, monitors)
+    assert outcome(batched, monitors, spec) == outcome(one_by_one, monitors, spec)
 
 
 @settings(max_examples=60, deadline=None)

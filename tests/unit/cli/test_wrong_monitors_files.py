@@ -38,6 +38,10 @@ CASES = {
         "such as America/New_",
     ),
     "evidence": (fields("rollback: {evidence: mis_rate}"), "3: models[0].rollback.evidence = 'mis_rate': expected one"),
+    "evidence of inputs": (
+        fields("rollback: {evidence: missing_ratio}"),
+        "3: models[0].rollback.evidence = 'missing_ratio': expected one",
+    ),
     "river": (
         monitor("signal: error_rate, detector: adwin, parameters: {dleta: 3}"),
         f"{AT}.parameters: {{'dleta': 3}} given for adwin, expected river's own",

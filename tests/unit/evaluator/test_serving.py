@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from schemas.base import milliseconds
 from schemas.deployments import DeploymentEvent
-from streams.evaluator.serving import champion, in_force, known_deployments, predecessor
+from streams.evaluator.serving import champion, in_force, known_deployments, predecessor, state_now
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -58,3 +58,16 @@ def test_the_predecessor_is_the_last_champion_of_another_version() -> None:
     assert found is not None
     assert found.model_version == "v1"
     assert predecessor(history, history[0]) is None
+
+
+def test_a_person_sees_which_deployment_was_replaced() -> None:
+    first, second = deployed("v1", 0), deployed("v2", 4)
+    part = deployed("v3", 8, traffic_ratio=0.1)
+    assert [state_now(each, [first, second]) for each in (first, second)] == ["replaced", "active"]
+    assert [state_now(each, [part, first, second]) for each in (first, second, part)] == [
+        "replaced",
+        "active",
+        "active",
+    ]
+    failed = second.model_copy(update={"quarantined": True})
+    assert [state_now(each, [first, failed]) for each in (first, failed)] == ["replaced", "quarantined"]

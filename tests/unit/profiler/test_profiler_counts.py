@@ -298,3 +298,15 @@ def test_unknown_entries_of_a_newer_version_are_refused() -> None:
     task.changelog["run/0000000000000009"] = msgspec.msgpack.encode([2, []])
     with pytest.raises(ValueError, match="format 2: expected at most 1"):
         task.restart()
+
+
+def test_a_class_that_was_not_declared_is_a_finding_or_a_dead_letter() -> None:
+    view = control(SPEC.model_copy(update={"classes": ("on", "late")}))
+    task = harness(view)
+    task.feed([record(P, prediction("a", T, prediction_label="purple")), record(P, prediction("b", T), 1)])
+    plan = view.plan(KEY, T * 1000)
+    assert section(merged(task), plan, "finding:type")[-1] == 1
+    task.feed([record(L, label("a", T + 60)), record(L, label("b", T + 60, "purple"), 1)])
+    (letter,) = task.dead_letters
+    assert letter.message == "actual_label = 'purple': expected one of the model's classes: on, late"
+    assert totals(task)["labels_dead"] == 1

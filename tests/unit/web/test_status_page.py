@@ -119,7 +119,7 @@ def test_everything_that_was_decided_is_on_the_page(exporter: Exporter) -> None:
     for shown in (
         "flight-delay", "1 alert in force", "2 rollbacks under way", "8 → 7", "0 of 1 guards passed",
         "registry: executing, switching", "plumbline rollbacks approve waiting", "schema change upstream",
-        "1 drift", "dep_delay", "31 over 20", "1234", "Control events that could not be read",
+        "1 drift", "dep_delay", "31, alone an alarm from 20", "1234", "Control events that could not be read",
     ):  # fmt: skip
         assert shown in text.replace("&rarr;", "→"), shown
 
