@@ -127,6 +127,8 @@ ROOMS: Final[dict[str, Callable[[Bench], Awaitable[Any]]]] = {
     "growth": _growth,
 }
 SHORT: Final = ("contest", "closing")
+ALONE: Final = frozenset({"arrow", "pending", "closing", "growth"})
+"""Rooms without a broker, or with one of their own."""
 
 
 async def run(bench: Bench, rooms: tuple[str, ...]) -> None:
@@ -182,9 +184,9 @@ def commit() -> str:
 
 
 @contextlib.contextmanager
-def _session(broker: str | None, folder: Path) -> Iterator[Session]:
-    if broker is not None:
-        yield Session(broker, folder)
+def _session(broker: str | None, folder: Path, rooms: tuple[str, ...]) -> Iterator[Session]:
+    if broker is not None or ALONE.issuperset(rooms):
+        yield Session(broker or "", folder)
         return
     with BenchBroker(folder / "broker") as own:
         yield Session(own.bootstrap_servers, folder, own.folder / "data")
@@ -208,7 +210,7 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="plumbline-bench-"))
     try:
         with (
-            _session(options.broker, folder) as session,
+            _session(options.broker, folder, rooms) as session,
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
             bench = Bench(

@@ -31,7 +31,7 @@ from benchmarks.pipeline import control, resident_mb, spec
 from brokers.kafka import KafkaBroker
 from schemas import topics
 from streams.control.view import ControlView
-from streams.engine.changelog import FORMAT, CommitRecord
+from streams.engine.changelog import FORMAT, CommitRecord, new_life
 from streams.engine.commit import Commit, TransactionCommitter
 from streams.engine.keep import Keep
 from streams.engine.processor import CommitContext, ListRecord
@@ -111,7 +111,8 @@ async def write(settings: Settings, n_rows: int) -> dict[str, Any]:
     folder.drop()
     processor.use_folder(folder.path)
     processor.restored()
-    keep = Keep(folder, processor, position=-1, seq=0)
+    life = new_life()
+    keep = Keep(folder, processor, position=-1, seq=0, life=life)
     committer = TransactionCommitter(settings, names, StageName.PROFILER, 0)
     await committer.start()
     key, model = template(processor)
@@ -131,7 +132,7 @@ async def write(settings: Settings, n_rows: int) -> dict[str, Any]:
         cpu = time.perf_counter() - started
         n_bytes += sum(len(change.value or b"") for change in staged.changes)
         positions = {names.in_use(topic.name): 0 for topic in STAGES[StageName.PROFILER].inputs}
-        record = CommitRecord(format=FORMAT, seq=seq, generation=1, positions=positions)
+        record = CommitRecord(format=FORMAT, seq=seq, generation=1, positions=positions, life=life)
         await committer.commit(Commit(record=record, changes=staged.changes, outputs=(), dead_letters=()))
         started = time.perf_counter()
         processor.apply(staged)
