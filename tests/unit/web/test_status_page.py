@@ -122,7 +122,8 @@ def test_everything_that_was_decided_is_on_the_page(exporter: Exporter) -> None:
         "flight-delay", "1 alert in force", "2 rollbacks under way", "8 → 7", "0 of 1 guards passed",
         "registry: executing, switching", "plumbline rollbacks approve waiting", "schema change upstream",
         "1 drift", "dep_delay",
-        "carries an alert in force; evidence since it was raised: 31, alone a new alarm from 20", "1234", "Control events that could not be read",
+        "carries an alert in force; evidence since it was raised: 31, alone a new alarm from 20",
+        "1234", "Control events that could not be read",
     ):  # fmt: skip
         assert shown in text.replace("&rarr;", "→"), shown
 
