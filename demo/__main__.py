@@ -34,7 +34,7 @@ from demo.worker import Worker
 from schemas.base import milliseconds
 from schemas.monitors import ModelEntry
 from streams import logs
-from streams.engine.errors import EngineError
+from streams.engine.errors import BrokerUnavailableError, EngineError
 from streams.engine.topics import ensure_topics
 from streams.settings import LogSettings, Settings
 
@@ -57,6 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(options, console)
     except BrokerError as error:
         console.print(f"[red]no broker:[/] {error}", highlight=False)
+        return _NO_BROKER
+    except BrokerUnavailableError as error:
+        console.print(f"[red]no broker:[/] {_unanswered(options, error)}", highlight=False)
         return _NO_BROKER
     except EngineError as error:
         console.print(f"[red]error:[/] {error}", highlight=False)
@@ -89,6 +92,17 @@ def environment(options: Options, broker: Broker) -> dict[str, str]:
     }
 
 
+def _unanswered(options: Options, error: BrokerUnavailableError) -> str:
+    """Name what was asked for here, rather than the setting that is made of it."""
+    if ":" not in options.broker:
+        return f"{options.broker}, started here, does not answer: {error}"
+    seconds = Settings().kafka.connect_timeout_seconds
+    return (
+        f"none answered at --broker {options.broker} (`make demo BROKER=…`) within {seconds:g} s:"
+        " expected host:port of one that runs, tansu or kafka"
+    )
+
+
 def _tuned() -> dict[str, str]:
     """What was set by hand for the engine and the clients stays as it was set."""
     kept = ("PLUMBLINE_ENGINE_", "PLUMBLINE_KAFKA_S", "PLUMBLINE_LOG_")
@@ -100,7 +114,6 @@ def _run(options: Options, console: Console) -> int:
     entry = setup.load_entry(options.config)
     shutil.rmtree(options.out / "broker", ignore_errors=True)
     with View(console) as view, open_broker(options.broker, options.out / "broker") as broker:
-        _clear(options.out)
         os.environ |= {**environment(options, broker), **_tuned()}
         settings = Settings()
         view.say(f"broker: {options.broker} at {broker.bootstrap_servers}")
@@ -135,6 +148,7 @@ async def _with_worker(
     options: Options, entry: ModelEntry, settings: Settings, worker: Worker, view: View, started: float
 ) -> int:
     await ensure_topics(settings)
+    _clear(options.out)  # not before a broker has answered: a run that cannot begin leaves the last report
     view.say("reading a year of flights, training the model on 1 to 24 January")
     inputs = _Inputs(options, entry)
     try:

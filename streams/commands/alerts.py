@@ -15,6 +15,7 @@ from schemas.monitors import Severity
 from streams.commands import broker
 from streams.commands.console import Column, cell, json_line, show, utc_now
 from streams.engine.processor import Record
+from streams.governor.incidents import cause_in_words
 from streams.responders.alert_book import AlertBook
 from streams.settings import Settings
 
@@ -33,7 +34,7 @@ _INCIDENT_COLUMNS: Final[Mapping[str, Column[Incident]]] = {
     "State": lambda each: each.status,
     "Opened": lambda each: each.opened_at,
     "Last change": lambda each: each.updated_at,
-    "Cause": lambda each: each.cause,
+    "Cause": lambda each: cause_in_words(each.cause),
     "Models": lambda each: ", ".join(sorted({member.model_name for member in each.members})),
     "Members": lambda each: len(each.members),
     "Incident": lambda each: each.incident_id,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from schemas.alerts import Alert, AlertStatus
-from schemas.identifiers import model_key, stable_id
+from schemas.identifiers import model_key, split_model_key, stable_id
 from schemas.incidents import Incident, IncidentMember, TimelineEntry
 from schemas.rollbacks import RollbackCommand, RollbackState
 from streams.governor.commands import TERMINAL
@@ -19,6 +19,19 @@ def cause_of_alert(alert: Alert) -> str:
         return f"pipeline|{labels['environment']}|{labels['alertname']}"
     version = alert.lineage.deployment_id or labels.get("model_version", "")
     return f"{model_key(labels['environment'], labels['model_name'])}|{version}"
+
+
+def cause_in_words(cause: str) -> str:
+    """A cause for a person to read; one that was not made here stays as it is."""
+    match cause.split("|"):
+        case ["pipeline", environment, alert_name]:
+            return f"the pipeline of {environment}: {alert_name}"
+        case [key, version] if "/" in key:
+            environment, model_name = split_model_key(key)
+            what = f"deployment {version}" if version else "no known deployment"
+            return f"{model_name} in {environment}: {what}"
+        case _:
+            return cause
 
 
 def take_alert(incidents: dict[str, IncidentState], ledger: Ledger, alert: Alert) -> Incident | None:

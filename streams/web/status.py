@@ -18,6 +18,7 @@ from schemas.monitors import Monitor
 from schemas.rollbacks import RollbackState
 from streams.control.view import ControlView
 from streams.evaluator.serving import is_replaced, state_now
+from streams.governor.incidents import cause_in_words
 from streams.responders.alert_book import BookedAlert
 from streams.responders.rollback_book import BookedRollback
 from streams.web.exporter import Exporter
@@ -42,6 +43,8 @@ class ModelPage:
     windows: list[WindowMetrics]
     rollbacks: list[BookedRollback]
     n_alerts: int
+    alerting: frozenset[tuple[str | None, str | None]]
+    """Version and monitor of each alert in force."""
 
 
 def render(exporter: Exporter, control: ControlView) -> str:
@@ -65,6 +68,9 @@ def render(exporter: Exporter, control: ControlView) -> str:
 
 def _model_page(key: str, exporter: Exporter, control: ControlView) -> ModelPage:
     board, spec = exporter.board, control.spec(key)
+    labels = [booked.alert.labels for booked in board.alerts.in_force(exporter.now())]
+    place = (spec.environment, spec.model_name)
+    mine = [each for each in labels if (each.get("environment"), each.get("model_name")) == place]
     announced = control.deployments(key)
     return ModelPage(
         key=key,
@@ -75,13 +81,10 @@ def _model_page(key: str, exporter: Exporter, control: ControlView) -> ModelPage
         rollbacks=[
             booked
             for booked in board.rollbacks.all()
-            if (booked.command.environment, booked.command.model_name) == (spec.environment, spec.model_name)
+            if (booked.command.environment, booked.command.model_name) == place
         ],
-        n_alerts=sum(
-            (booked.alert.labels.get("environment"), booked.alert.labels.get("model_name"))
-            == (spec.environment, spec.model_name)
-            for booked in board.alerts.in_force(exporter.now())
-        ),
+        n_alerts=len(mine),
+        alerting=frozenset((each.get("model_version"), each.get("monitor_id")) for each in mine),
     )
 
 
@@ -143,5 +146,13 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
     )
     environment.tests.update(replaced=is_replaced)
-    environment.filters.update(moment=_moment, span=_span, number=_number, ratio=_ratio, drifting=drifting, tally=tally)
+    environment.filters.update(
+        moment=_moment,
+        span=_span,
+        number=_number,
+        ratio=_ratio,
+        drifting=drifting,
+        tally=tally,
+        cause_in_words=cause_in_words,
+    )
     return environment.get_template("status.html")

@@ -8,6 +8,7 @@ import pytest
 from decision_samples import NOW, alert, command, record, status
 
 from schemas import topics
+from schemas.alerts import AlertStatus
 from schemas.deployments import DeploymentEvent
 from schemas.incidents import Incident, IncidentMember, TimelineEntry
 from schemas.metrics import SeriesVerdict, WindowMetrics
@@ -19,6 +20,7 @@ from streams.settings import Settings
 from streams.web.exporter import Exporter
 from streams.web.status import render
 
+LABELS = {"model_version": "8", "monitor_id": "miss"}
 HOSTILE = "<script>alert('x')</script>"
 
 
@@ -55,9 +57,9 @@ def filled(exporter: Exporter) -> ControlView:
     control.apply(topics.DEPLOYMENTS.name, deployed.to_bytes())
     control.apply_record(topics.MODELS.name, ListRecord(topic=topics.MODELS.name, value=b"{"))
     board = exporter.board
-    board.apply(alert(annotations={"summary": HOSTILE}), NOW)
+    board.apply(alert(annotations={"summary": HOSTILE}, labels={**alert().labels, **LABELS}), NOW)
     verdict = SeriesVerdict(
-        monitor_id="drift", signal="feature_drift", feature="dep_delay", status="drift", statistic=31, threshold=20
+        monitor_id="miss", signal="feature_drift", feature="dep_delay", status="drift", statistic=31, threshold=20
     )
     window = WindowMetrics(
         model_name="flight-delay",
@@ -119,9 +121,40 @@ def test_everything_that_was_decided_is_on_the_page(exporter: Exporter) -> None:
     for shown in (
         "flight-delay", "1 alert in force", "2 rollbacks under way", "8 → 7", "0 of 1 guards passed",
         "registry: executing, switching", "plumbline rollbacks approve waiting", "schema change upstream",
-        "1 drift", "dep_delay", "31, alone an alarm from 20", "1234", "Control events that could not be read",
+        "1 drift", "dep_delay",
+        "carries an alert in force; evidence since it was raised: 31, alone a new alarm from 20",
+        "1234", "Control events that could not be read",
     ):  # fmt: skip
         assert shown in text.replace("&rarr;", "→"), shown
+
+
+def test_what_drifted_under_an_alert_that_is_over_is_said_so_and_not_in_red(exporter: Exporter) -> None:
+    control = filled(exporter)
+    assert '<span class="bad">miss</span>' in render(exporter, control)
+    over = alert(AlertStatus.RESOLVED, sequence=2, labels={**alert().labels, **LABELS})
+    exporter.board.apply(over, NOW)
+    html = render(exporter, control)
+    assert "No alert is in force" in html
+    assert '<span class="quiet">miss</span>' in html
+    assert "carried an alert, which is over; evidence since it was raised: 31" in re.sub(r"\s+", " ", html)
+
+
+def test_causes_of_incidents_and_replaced_deployments_are_said_in_words(exporter: Exporter) -> None:
+    control = filled(exporter)
+    later = DeploymentEvent(
+        deployment_id="d9", model_name="flight-delay", model_version="9", deployed_at=NOW, generation=2
+    )
+    control.apply(topics.DEPLOYMENTS.name, later.to_bytes())
+    for number, cause in enumerate(("production/flight-delay|d9", "pipeline|production|MissingRatio", "a|b|c|d")):
+        incident = exporter.board.incidents["i"].model_copy(update={"incident_id": f"i{number}", "cause": cause})
+        exporter.board.apply(incident, NOW)
+    html = render(exporter, control)
+    for words in (
+        "flight-delay in production: deployment d9", "the pipeline of production: MissingRatio", "a|b|c|d",
+        "replaced by 9",
+    ):  # fmt: skip
+        assert words in html
+    assert html.count(">100%<") == 1
 
 
 def test_what_comes_from_events_is_escaped(exporter: Exporter) -> None:
