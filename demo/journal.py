@@ -31,6 +31,18 @@ class AlertStory:
     latest: Alert
     seen: Moment
     has_fired: bool = False
+    ended: Moment | None = None
+    """When its resolution was read."""
+
+    @property
+    def name(self) -> str:
+        """What it is called: `MissRate`."""
+        return self.latest.labels.get("alertname", "alert")
+
+    @property
+    def cause(self) -> str:
+        """What it was raised for; what is said later speaks of later windows."""
+        return self.first.annotations.get("summary", "")
 
     @property
     def severity(self) -> str:
@@ -147,6 +159,8 @@ class Journal:
         story.latest = alert
         if alert.status is AlertStatus.FIRING and not story.has_fired:
             story.first, story.seen, story.has_fired = alert, moment, True
+        if alert.status is AlertStatus.RESOLVED and story.ended is None:
+            story.ended = moment
 
     def _take_dead_letter(self, record: Record) -> None:
         reasons = why(record)

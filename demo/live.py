@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Final, Self
 
@@ -18,6 +18,7 @@ from demo.journal import AlertStory
 from demo.simulator import Simulator
 
 _PLAIN_EVERY_SECONDS: Final = 5.0
+_DAY: Final = timedelta(days=1)
 
 
 class View:
@@ -30,6 +31,7 @@ class View:
         self._streaming_since: float | None = None
         self._shown = 0.0
         self._n_alerts = 0
+        self._n_ended = 0
 
     def __enter__(self) -> Self:
         if self.console.is_terminal:
@@ -56,12 +58,19 @@ class View:
             self.console.print(Text(f"{clock}  {what}"))
 
     def show(self, simulator: Simulator) -> None:
-        """Say new alerts, and show where the run stands."""
+        """Say new alerts and those that ended, and show where the run stands."""
         self._streaming_since = self._streaming_since or time.monotonic()
         fired = sorted(simulator.journal.fired(), key=lambda story: story.seen.n_events)
         for story in fired[self._n_alerts :]:
             self.say(_alert_line(story), story.seen.at)
         self._n_alerts = len(fired)
+        ended = sorted(
+            ((story.ended, story) for story in fired if story.ended is not None),
+            key=lambda each: (each[0].n_events, each[1].first.alert_id),
+        )
+        for moment, story in ended[self._n_ended :]:
+            self.say(_end_line(story), moment.at)
+        self._n_ended = len(ended)
         rate = simulator.n_events / max(time.monotonic() - self._streaming_since, 0.5)
         if self._live is not None:
             self._live.update(_panel(simulator, rate))
@@ -72,8 +81,14 @@ class View:
 
 
 def _alert_line(story: AlertStory) -> str:
-    name = story.latest.labels.get("alertname", "alert")
-    return f"{story.severity} on {story.version}: {name}: {story.first.annotations.get('summary', '')}"
+    return f"{story.severity} on {story.version}: {story.name}: {story.cause}"
+
+
+def _end_line(story: AlertStory) -> str:
+    latest = story.latest
+    why = f" ({latest.resolution.value.replace('_', ' ')})" if latest.resolution is not None else ""
+    lasted = f" after {(latest.ends_at - story.first.starts_at) / _DAY:.1f} d" if latest.ends_at is not None else ""
+    return f"{story.severity} on {story.version}: {story.name} has ended{lasted}{why}"
 
 
 def _panel(simulator: Simulator, rate: float) -> Panel:

@@ -73,7 +73,7 @@ def _alert(story: AlertStory, deployed: Moment | None) -> dict[str, Any]:
         "severity": story.severity,
         "status": latest.status.value,
         "monitor_id": latest.labels.get("monitor_id", ""),
-        "cause": latest.annotations.get("summary", ""),
+        "cause": story.cause,
         "seen_at": _iso(story.seen.at),
         "days_after_deployment": None if seen_after is None else round(seen_after, 3),
     }
