@@ -60,6 +60,8 @@ class CompanionSeen(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     value: float
+    threshold: float | None = None
+    """What it exceeds with probability .001 when nothing has changed."""
 
 
 class SeriesSeen(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,8 +76,10 @@ class SeriesSeen(msgspec.Struct, frozen=True, kw_only=True):
     companions: list[CompanionSeen] = []
 
     def distance(self, name: str) -> float | None:
-        """A distance by name, where the verdict has it."""
-        return next((each.value for each in self.companions if each.name == name), None)
+        """A distance by name, in multiples of its threshold; None where the verdict has not both."""
+        return next(
+            (each.value / each.threshold for each in self.companions if each.name == name and each.threshold), None
+        )
 
 
 class WindowSeen(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,8 +15,12 @@ from demo.bad_input import BadRecord
 from demo.journal import AlertStory
 from demo.simulator import Simulator
 from demo.traffic import NEW_VERSION
+from schemas.rollbacks import RollbackState
 
 _FOLDER = Path(__file__).parent
+_ORDER = {"requested": 0, "approved": 1, "accepted": 2, "executing": 3, "succeeded": 4, "verified": 5}
+_REASONED = frozenset({RollbackState.REQUESTED, RollbackState.REFUSED})
+"""Steps that say why; those that follow have the same reason."""
 
 
 def write(
@@ -61,15 +65,19 @@ def _first_alert(simulator: Simulator) -> AlertStory | None:
 
 
 def _steps(simulator: Simulator) -> list[dict[str, str]]:
-    """What happened to the rollback, in the order in which the demo saw it."""
+    """What happened to the rollback: the executor's steps when it took them, the governor's when they were read.
+
+    At the same moment a step of the executor comes before what the governor makes of it.
+    """
     journal = simulator.journal
-    rows = [
-        (moment, f"governor: {command.state.value}", command.reason.summary) for command, moment in journal.commands
+    rows = [(status.reported_at, "executor", status.state.value, status.message) for status, _ in journal.statuses]
+    rows += [
+        (moment.at, "governor", command.state.value, command.reason.summary if command.state in _REASONED else "")
+        for command, moment in journal.commands
     ]
-    rows += [(moment, f"executor: {status.state.value}", status.message) for status, moment in journal.statuses]
+    rows.sort(key=lambda row: (row[0], _ORDER.get(row[2], 0), row[1]))
+    told = [(at, f"{who}: {state}", why) for at, who, state, why in rows]
     deployed = simulator.deployed
     if deployed is not None:
-        rows.append((deployed, f"{NEW_VERSION} deployed", ""))
-    order = {"requested": 0, "approved": 1, "accepted": 2, "executing": 3, "succeeded": 4, "verified": 5}
-    rows.sort(key=lambda row: (row[0].at, order.get(row[1].rpartition(" ")[2], 0)))
-    return [{"at": f"{moment.at:%d %b %H:%M}", "what": what, "why": text} for moment, what, text in rows]
+        told = sorted([(deployed.at, f"{NEW_VERSION} deployed", ""), *told], key=lambda row: row[0])
+    return [{"at": f"{at:%d %b %H:%M}", "what": what, "why": why} for at, what, why in told]

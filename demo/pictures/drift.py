@@ -1,4 +1,8 @@
-"""What drifted: the value that v2's pipeline sent, and every input against its reference through the year."""
+"""What drifted: the value that v2's pipeline sent, and every input against its reference through the year.
+
+A distance is drawn in multiples of what chance exceeds once in a thousand windows, since that is what makes inputs
+comparable: weather is the same for all flights of an hour, and a window of it says little.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,8 @@ _WEEK_SECONDS: Final = 7 * 86_400
 _FORTNIGHT_MS: Final = 2 * _WEEK_SECONDS * 1_000
 _SIGNAL: Final = "feature_drift"
 _DISTANCE: Final = "hellinger"
+_DARKEST: Final = 1.0
+"""Multiples of a distance's threshold from which on the colour is the same."""
 
 Weeks = dict[int, float]
 
@@ -58,14 +64,16 @@ def drift(simulator: Simulator) -> str:
     edges: Any = [datetime.fromtimestamp(week * _WEEK_SECONDS, tz=UTC) for week in (*weeks, weeks[-1] + 1)]
     with drawing(0.9 + 0.27 * len(names), grid=False) as figure:
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=(30, 1.6))
-        mesh = _heat(left, edges, table, f"Inputs, {GOOD_VERSION}, by week: Hellinger distance from the reference")
+        mesh = _heat(
+            left, edges, table, f"Inputs, {GOOD_VERSION}, by week: Hellinger distance, 1 is the limit of chance"
+        )
         _heat(right, [0, 1], np.array([[of_new.get(name, np.nan)] for name in names]), NEW_VERSION)
         left.set_yticks(np.arange(len(names)) + 0.5, names)
         left.invert_yaxis()
         months(left)
         right.set_xticks([])
-        bar: Any = figure.colorbar(mesh, ax=right, pad=0.3, aspect=14, fraction=0.9)
-        bar.set_label("0: the same, 1: nothing in common", color=MUTED, fontsize=8)
+        bar: Any = figure.colorbar(mesh, ax=right, pad=0.3, aspect=14, fraction=0.9, extend="max")
+        bar.set_label("multiples of what chance exceeds once in 1,000", color=MUTED, fontsize=8)
         bar.outline.set_visible(False)
         return to_svg(figure, "Distance of each input from its reference, by week, and while v2 served")
 
@@ -73,7 +81,7 @@ def drift(simulator: Simulator) -> str:
 def _heat(axes: Any, edges: Any, table: Any, title: str) -> Any:
     colours = mpl.colormaps["YlOrBr"].with_extremes(bad="white")
     axes.set_title(title)
-    return axes.pcolormesh(edges, np.arange(len(table) + 1), table, cmap=colours, vmin=0, vmax=1)
+    return axes.pcolormesh(edges, np.arange(len(table) + 1), table, cmap=colours, vmin=0, vmax=_DARKEST)
 
 
 def _distances(simulator: Simulator) -> tuple[dict[str, Weeks], dict[str, float]]:

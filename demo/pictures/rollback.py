@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from demo.journal import EvidenceSeen, Journal, WindowSeen
-from demo.pictures.style import COLOURS, GOOD, INK, MUTED, PAGE, Axes, days, drawing, percent, to_svg
+from demo.pictures.style import COLOURS, GOOD, INK, MUTED, PAGE, PAPER, Axes, days, drawing, percent, to_svg
 from demo.simulator import Simulator
 from demo.traffic import NEW_VERSION
 from schemas.rollbacks import RollbackState
@@ -15,7 +15,6 @@ _BEFORE: Final = timedelta(days=4)
 _AFTER: Final = timedelta(days=7)
 _E_VALUES: Final = (1e-4, 1e12)
 """Beyond these the curve runs along the edge."""
-_PAPER: Final = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
 
 Step = tuple[str, datetime, str]
 
@@ -34,7 +33,7 @@ def rollback(simulator: Simulator) -> str:
         _miss_rate(top, [each for each in simulator.journal.windows if start <= each.window_start < end])
         _evidence(bottom, simulator.journal)
         for axes in (strip, top, bottom):
-            for _, at, colour in steps:
+            for _, at, colour in steps if axes is not strip else ():
                 axes.axvline(at, color=colour, linewidth=1, alpha=0.8)
             axes.set_xlim(start, end)
             days(axes)
@@ -58,9 +57,11 @@ def _steps(simulator: Simulator) -> list[Step]:
 
 
 def _names(axes: Axes, steps: list[Step]) -> None:
+    """A line of words for each step; its vertical line begins there, so that it crosses no words of an earlier one."""
     for i, (name, at, colour) in enumerate(steps):
+        axes.vlines(at, -len(steps) + 0.4, -i + 0.4, color=colour, linewidth=1, alpha=0.8)
         words = f" {name}, {at:%d %b %H:%M} "
-        axes.annotate(words, (at, -i), (4, 0), textcoords="offset points", color=colour, va="center", bbox=_PAPER)
+        axes.annotate(words, (at, -i), (4, 0), textcoords="offset points", color=colour, va="center", bbox=PAPER)
     axes.set_ylim(-len(steps) + 0.4, 0.6)
     axes.set_yticks([])
     axes.grid(visible=False)
@@ -102,6 +103,7 @@ def _evidence(axes: Axes, journal: Journal) -> None:
         axes.plot([each.as_of for each in mine], values, color=colour, linewidth=1.8, marker="o", markersize=4)
         axes.axhline(mine[0].threshold, color=MUTED, linewidth=1, linestyle=(0, (3, 3)))
         axes.set_yscale("log")
-        words = axes.get_yaxis_transform()
-        label = f"1/alpha = {mine[0].threshold:,.0f} "
-        axes.text(1, mine[0].threshold, label, color=MUTED, ha="right", va="bottom", fontsize=8, transform=words)
+        axes.annotate(
+            f"1/alpha = {mine[0].threshold:,.0f}", (1, mine[0].threshold), (-2, 3), xycoords=axes.get_yaxis_transform(),
+            textcoords="offset points", color=MUTED, ha="right", va="bottom", fontsize=8, bbox=PAPER,
+        )  # fmt: skip

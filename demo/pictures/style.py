@@ -25,6 +25,8 @@ COLOURS: Final = {GOOD_VERSION: "#1b6e78", NEW_VERSION: "#c8501e"}
 PAGE: Final = "#b3261e"
 TICKET: Final = "#c79a2b"
 GOOD: Final = "#3b7d4f"
+PAPER: Final = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
+"""A box behind words, so that no line goes through them."""
 
 _dates: Any = mdates
 _SIZE: Final = re.compile(r' (?:width|height)="[^"]*pt"')

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demo.journal import Journal
-from demo.pictures.style import COLOURS, GOOD, PAGE, TICKET, WORLD, Axes, drawing, months, percent, to_svg
+from demo.pictures.style import COLOURS, GOOD, PAGE, PAPER, TICKET, WORLD, Axes, drawing, months, percent, to_svg
 from demo.simulator import Simulator
 from demo.traffic import GOOD_VERSION, NEW_VERSION
 from schemas.rollbacks import RollbackState
@@ -79,7 +79,7 @@ def _mark(axes: Axes, simulator: Simulator) -> None:
 def _line(axes: Axes, at: datetime, words: str, colour: str, *, side: str) -> None:
     where = axes.get_xaxis_transform()
     axes.axvline(at, color=colour, linewidth=1)
-    axes.text(at, 0.03, words, color=colour, ha=side, va="bottom", fontsize=8.5, transform=where)
+    axes.text(at, 0.03, words, color=colour, ha=side, va="bottom", fontsize=8.5, transform=where, bbox=PAPER)
 
 
 def _alerts(axes: Axes, journal: Journal) -> None:

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import html
 import io
 import json
 from collections.abc import Callable
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
+import pytest
 from fake_monitor import FakeWire
 from rich.console import Console
 
 from demo import account, report, summary, tables
+from demo.journal import CompanionSeen, SeriesSeen
 from demo.live import View
 from demo.simulator import Simulator
 
@@ -44,6 +47,14 @@ async def test_summary_report_and_terminal_tell_the_same_story(
     assert [alert["severity"] for alert in found["alerts"]] == ["page"]
     assert "v2 was caught and rolled back to v1." in page
     assert page.count("<svg") == 4
+    assert page.count(html.escape(rollback["summary"])) == 2  # under the heading, and where the rollback begins
+    steps = report._steps(simulator)
+    assert [step["what"] for step in steps] == [
+        "v2 deployed", "governor: requested", "governor: approved", "executor: accepted", "executor: executing",
+        "executor: succeeded", "governor: verified",
+    ]  # fmt: skip
+    executed = f"{datetime.fromisoformat(rollback['succeeded_at']):%d %b %H:%M}"
+    assert [step["at"] for step in steps if step["what"].startswith("executor")] == [executed] * 3
     assert "page on v2" in printed
     assert "not JSON" in printed
 
@@ -57,3 +68,12 @@ async def test_the_report_needs_nothing_but_itself(
     assert "nothing was rolled back" in page
     outside = [line for line in page.splitlines() if "src=" in line or "<link" in line or "@import" in line]
     assert outside == []
+
+
+def test_a_distance_is_told_in_multiples_of_what_chance_explains() -> None:
+    weather = [CompanionSeen(name="hellinger", value=0.9, threshold=1.2)]
+    seen = SeriesSeen(monitor_id="feature_drift", signal="feature_drift", feature="temp", companions=weather)
+    assert seen.distance("hellinger") == pytest.approx(0.75)
+    assert seen.distance("psi") is None
+    unknown = [CompanionSeen(name="hellinger", value=0.9)]
+    assert SeriesSeen(monitor_id="m", signal="s", companions=unknown).distance("hellinger") is None
