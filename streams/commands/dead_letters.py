@@ -126,8 +126,8 @@ def redriven(record: Record, names: TopicNames) -> Output:
         check_output(output)
     except PublishError as error:
         msg = (
-            f"dead letter {place(record)} cannot go back to {in_use!r}: {error}, the topic's max.message.bytes as we"
-            " create it, less the framing; the producer has to send it anew, smaller"
+            f"dead letter {place(record)} cannot go back to {in_use!r}: {error};"
+            " the producer has to send it anew, as expected"
         )
         raise RedriveError(msg) from error
     return output

@@ -119,7 +119,8 @@ def check_output(output: Output) -> None:
     most = _MAX_BYTES.get(output.topic, 1 << 20) - _FRAMING_BYTES
     size = len(output.value or b"") + len(output.key or b"")
     if size > most:
-        msg = f"output for {output.topic!r} has key and value of {size} bytes: expected at most {most}"
+        msg = f"output for {output.topic!r} has key and value of {size} bytes: expected at most {most},"
+        msg += " which is max.message.bytes in our table of topics, less the framing"
         raise PublishError(msg)
 
 
