@@ -25,9 +25,10 @@ STEPS: Final[tuple[tuple[str, str], ...]] = (
     ("commit: changelog, transactions, sends", r"streams/engine/(commit|changelog|cutting|tenure)|aiokafka/producer/"),
     ("connections: sockets, protocol", r"aiokafka/"),
     ("engine: queues, tasks, runner", r"streams/engine/"),
-    ("metrics, logs, pages", r"streams/|prometheus_client|structlog"),
+    ("metrics, logs, pages", r"streams/(telemetry|logs|worker|web/)|prometheus_client|structlog"),
 )
 OTHER: Final = "event loop, and other"
+"""Also what uvloop does in C: its innermost Python frame is where the loop was started."""
 _RATE: Final = 200
 _SECONDS: Final = 60.0
 _FRAME: Final = re.compile(r"\(([^:()]+)(?::\d+)?\)")
