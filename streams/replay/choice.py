@@ -18,8 +18,8 @@ from schemas.identifiers import stable_id
 from schemas.models import ModelSpec
 from schemas.references import Reference
 from streams.engine.errors import ConfigurationError
-from streams.ingest.arrow import json_records
 from streams.engine.processor import ListRecord
+from streams.ingest.arrow import json_records
 from streams.replay.recording import Recording, Slice
 from streams.replay.references import build_reference
 from streams.replay.source import LABEL_TIME, TIME

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import numpy as np
@@ -70,8 +69,8 @@ class Pipeline:
         Takes what the stages publish for others: windows, alerts, evidence, incidents, commands, references.
     dead
         Takes records that could not be read.
-    settings
-        Of the stages; one partition.
+    observe
+        Sees what the profiler publishes.
     """
 
     def __init__(
@@ -79,9 +78,10 @@ class Pipeline:
         control: ControlView,
         sink: Sink,
         dead: Callable[[DeadLetter], None],
-        settings: Settings | None = None,
+        observe: Callable[[bytes, ControlView], None] | None = None,
     ) -> None:
-        settings = settings or replay_settings()
+        settings = replay_settings()
+        self._observe = observe
         self._control, self._sink, self._dead = control, sink, dead
         stages: list[Processor] = [
             kind(partition=0, settings=settings, control=control)
@@ -123,6 +123,11 @@ class Pipeline:
                 records.append((topic, ListRecord(topic=topic, offset=offset, value=value, headers=_HEADERS)))
         self._push(records)
 
+    @property
+    def control(self) -> ControlView:
+        """What is in force by now."""
+        return self._control
+
     def _arrow(self, topic: str, table: Any) -> Iterable[ListRecord]:
         self._see(float(np.asarray(table.column(table.column_names.index(_time_of(table))))[-1]))
         wire = table.drop_columns([name for name in (TIME, LABEL_TIME) if name in table.column_names])
@@ -142,6 +147,9 @@ class Pipeline:
         for topic, group in itertools.groupby(records, key=lambda pair: pair[0]):
             self._profiler.add(topic, [record for _, record in group])
         profiles = self._commit(self._profiler)
+        for each in profiles:
+            if self._observe is not None and each.value is not None:
+                self._observe(each.value, self._control)
         if profiles:
             self._evaluator.add(topics.PROFILES.name, self._records(topics.PROFILES.name, profiles))
         decided = self._commit(self._evaluator)
@@ -189,10 +197,3 @@ class Pipeline:
 
 def _time_of(table: Any) -> str:
     return TIME if TIME in table.column_names else LABEL_TIME
-
-
-def when(seconds: float) -> datetime:
-    """Seconds since the epoch as a time."""
-    return datetime.fromtimestamp(seconds, tz=UTC)
-
-

@@ -189,7 +189,7 @@ class _Rows:
         columns: dict[str, Any] = {"prediction_id": self._ids(), "prediction_timestamp": times, TIME: times}
         version = texts_of(self._column(m.model_version)) if m.model_version else pa.array(["recorded"] * n)
         columns |= {"model_version": version, **self._predicted()}
-        columns["features"] = self._struct([name for name in m.features], m.kinds)
+        columns["features"] = self._struct(list(m.features), m.kinds)
         tags = [name for name in m.segments if name not in m.features]
         if tags:
             columns["tags"] = self._struct(tags, dict.fromkeys(tags, "categorical"))
@@ -200,9 +200,7 @@ class _Rows:
 
     def _struct(self, names: Sequence[str], kinds: Any) -> Any:
         kinds = {**self._spec.features, **kinds}
-        found = [
-            feature_of(self._column(name), kinds.get(name), name, self._where, self._first_row) for name in names
-        ]
+        found = [feature_of(self._column(name), kinds.get(name), name, self._where, self._first_row) for name in names]
         if not names:
             return pa.array([{}] * self._table.num_rows, pa.struct([]))
         return pa.StructArray.from_arrays(found, names=list(names))
