@@ -3,8 +3,9 @@
 Everything here is a function of mergeable counts; there is no clock, no input or output and no global
 state. `binning`, `latency` and `regression` turn values into slots; `baseline` says what a reference is
 worth; `bounded_mean` and `distribution` turn a window's counts into log-bets; `sequential` and `budget`
-accumulate them into evidence with a controlled number of false alarms. The other modules are the metrics
-shown beside a verdict.
+accumulate them into evidence with a controlled number of false alarms. `MeanMonitor` and `DriftMonitor` put
+these together for arrays: reference in, windows in, verdicts out. The other modules are the metrics shown
+beside a verdict.
 """
 
 from detectors.baseline import (
@@ -39,6 +40,7 @@ from detectors.divergences import (
     simulate_null,
     wasserstein,
 )
+from detectors.drift_monitor import DriftMonitor, DriftVerdict
 from detectors.fairness import (
     BettingPairTest,
     Gap,
@@ -52,6 +54,7 @@ from detectors.fairness import (
 )
 from detectors.labels import coverage, delay_quantiles, share_within
 from detectors.latency import COST_BINS, DELAY_BINS, LATENCY_BINS, LogBins
+from detectors.mean_monitor import MeanMonitor
 from detectors.outcomes import OUTCOME_DETECTORS, OutcomeDetector, make_outcome_detector
 from detectors.regression import ResidualBins, regression_metrics
 from detectors.sequential import (
@@ -80,12 +83,15 @@ __all__ = [
     "CategoricalBins",
     "Companion",
     "DistributionBets",
+    "DriftMonitor",
+    "DriftVerdict",
     "EProcess",
     "FeatureBins",
     "Gap",
     "GroupCounts",
     "Inflation",
     "LogBins",
+    "MeanMonitor",
     "NullQuantiles",
     "NumericBins",
     "OutcomeDetector",
