@@ -23,7 +23,7 @@ from streams.commands.monitors_file import load_monitors_file
 from streams.replay.choice import Choice
 from streams.replay.compare import Difference, Rate, differences, false_alarm_rates
 from streams.replay.dump import is_dump
-from streams.replay.mapping import ColumnMapping, inferred_spec
+from streams.replay.mapping import ColumnMapping, check_positive_class, inferred_spec
 from streams.replay.recording import Recording
 from streams.replay.report import write_report
 from streams.replay.results import Episode, Results
@@ -38,6 +38,8 @@ _ALERTS: Final[Mapping[str, Column[Episode]]] = {
     "Monitor": lambda each: each.labels.get("monitor_id"),
     "What": lambda each: each.summary,
 }
+_MOST_SHOWN: Final = 40
+"""Alerts on the terminal."""
 _RATES: Final[Mapping[str, Column[Rate]]] = {
     "Severity": lambda each: each.severity,
     "Alarms": lambda each: each.n_alarms,
@@ -198,6 +200,7 @@ def _run_columns(request: Request, folder: Path, progress: Any) -> list[Replayed
             positive_class=request.positive_class,
             cell=request.cell,
         )
+        check_positive_class(spec, some_predictions(source))
         spec = spec.model_copy(update={"features": dict(mapping.kinds)})
         configurations.append(Configuration(spec=spec, monitors=default_monitors(spec)))
     if request.compare is not None:
@@ -256,7 +259,9 @@ def _tell(request: Request, first: Replayed, rates: Sequence[Rate], changed: Seq
     if results.n_dead:
         reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(results.dead_reasons.items()))
         note(f"{results.n_dead} rows could not be read: {reasons}.")
-    show(fired, _ALERTS, as_json=False, empty="No alert fired.")
+    show(fired[:_MOST_SHOWN], _ALERTS, as_json=False, empty="No alert fired.")
+    if len(fired) > _MOST_SHOWN:
+        note(f"... and {len(fired) - _MOST_SHOWN} more: all are in alerts.jsonl of --output, and in --json.")
     if rates:
         note("\nRows in random order: every alarm above is false. Beside the budget of false alarms:")
         show(rates, _RATES, as_json=False, empty="")

@@ -7,9 +7,12 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final, Literal
 
+from pydantic import ValidationError
+
 from schemas.events import DEFAULT_ENVIRONMENT
 from schemas.models import ModelSpec, TaskKind
 from streams.control.bins import canonical_text
+from streams.control.plan import POSITIVE_BY_DEFAULT
 from streams.engine.errors import ConfigurationError
 
 Kind = Literal["numeric", "categorical"]
@@ -106,6 +109,11 @@ def inferred_spec(
     model_name, task, positive_class, cell
         What is known; a task that is not known is a regression where a prediction has a fraction, else it follows
         from the number of classes.
+
+    Raises
+    ------
+    ConfigurationError
+        Where what is known contradicts itself.
     """
     if task is None:
         names = {canonical_text(value) for value in predictions}
@@ -124,4 +132,32 @@ def inferred_spec(
         fields["cell"] = cell
     if not mapping.label_timestamp:
         fields["maturity"] = timedelta(0)
-    return ModelSpec.model_validate(fields)
+    try:
+        return ModelSpec.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        msg = f"--model, --task, --positive-class, --segment or --cell: {first['msg'].removeprefix('Value error, ')}"
+        raise ConfigurationError(msg) from error
+
+
+def check_positive_class(spec: ModelSpec, predictions: Sequence[Any]) -> None:
+    """Refuse a binary model of which nobody says which class is the positive one.
+
+    Parameters
+    ----------
+    spec
+        One that names the class, or is not binary, is well.
+    predictions
+        Some values of the prediction column.
+
+    Raises
+    ------
+    ConfigurationError
+        Where none of them is positive by its name: which one is meant is then for a person to say.
+    """
+    if spec.task is not TaskKind.BINARY or spec.positive_class is not None or not predictions:
+        return
+    names = sorted({name for value in predictions if (name := canonical_text(value)) is not None})
+    if not POSITIVE_BY_DEFAULT & set(names):
+        msg = f"--positive-class is missing: expected one of the predicted classes: {', '.join(names[:10])}"
+        raise ConfigurationError(msg)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
+import pyarrow as pa
 
 from schemas import topics
 from schemas.events import WATERMARK_TYPE
@@ -18,7 +19,7 @@ from streams.control.view import ControlView
 from streams.engine.processor import CommitContext, DeadLetter, ListRecord, Output, Processor, Record, Staged
 from streams.evaluator.processor import EvaluatorProcessor
 from streams.governor.processor import GovernorProcessor
-from streams.producing import arrow_records
+from streams.producing import CONTENT_TYPE
 from streams.profiler.processor import ProfilerProcessor
 from streams.replay.source import LABEL_TIME, TIME
 from streams.settings import IngestSettings, Settings, TopicSettings
@@ -27,6 +28,7 @@ BATCH_ROWS: Final = 10_000
 """Rows of an Arrow record: one bad row sends no more than these the slow way."""
 _MOST_BYTES: Final = 1 << 30
 _HEADERS: Final = (("ce_type", WATERMARK_TYPE.encode()),)
+_ARROW: Final = (("content-type", CONTENT_TYPE.encode()),)
 _CONTROL: Final = frozenset({topics.REFERENCES.name, topics.DEPLOYMENTS.name})
 
 Sink = Callable[[str, bytes], None]
@@ -131,9 +133,10 @@ class Pipeline:
     def _arrow(self, topic: str, table: Any) -> Iterable[ListRecord]:
         self._see(float(np.asarray(table.column(table.column_names.index(_time_of(table))))[-1]))
         wire = table.drop_columns([name for name in (TIME, LABEL_TIME) if name in table.column_names])
-        for each in arrow_records(wire, n_partitions=1, max_rows=BATCH_ROWS, max_bytes=_MOST_BYTES):
-            offset = self._offset(topic, each.n_rows)
-            yield ListRecord(topic=topic, offset=offset, value=each.value, headers=each.headers)
+        for start in range(0, wire.num_rows, BATCH_ROWS):
+            rows = wire.slice(start, BATCH_ROWS)
+            offset = self._offset(topic, rows.num_rows)
+            yield ListRecord(topic=topic, offset=offset, value=_stream(rows), headers=_ARROW)
 
     def _offset(self, topic: str, n: int) -> int:
         offset = self._offsets.get(topic, 0)
@@ -197,3 +200,12 @@ class Pipeline:
 
 def _time_of(table: Any) -> str:
     return TIME if TIME in table.column_names else LABEL_TIME
+
+
+def _stream(table: Any) -> bytes:
+    """A table as an Arrow IPC stream of one batch."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table.combine_chunks())
+    value: bytes = sink.getvalue().to_pybytes()
+    return value

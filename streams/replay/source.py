@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,9 +76,18 @@ def read_batches(path: Path, texts: Sequence[str] = (), numbers: Sequence[str] =
                 if batch.num_rows:
                     yield pa.Table.from_batches([batch])
     except (pa.ArrowException, OSError) as error:
-        hint = "; --kind NAME=categorical reads a column as text" if kind == "csv" else ""
-        msg = f"{path} cannot be read as {kind}: {error}{hint}"
+        msg = f"{path} cannot be read as {kind}: {_named(str(error), path) if kind == 'csv' else error}"
         raise ConfigurationError(msg) from error
+
+
+def _named(message: str, path: Path) -> str:
+    """An error of a CSV, with the name of the column that Arrow gives the number of."""
+    found = re.search(r"column #(\d+):", message)
+    if found is None:
+        return message
+    with pa_csv.open_csv(path) as reader:
+        name = reader.schema.names[int(found[1])]
+    return f"{message.replace(found[0], f'column {name!r}:')}; --kind {name}=categorical reads it as text"
 
 
 def _csv(path: Path, texts: Sequence[str], numbers: Sequence[str]) -> Any:

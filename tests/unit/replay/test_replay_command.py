@@ -18,7 +18,8 @@ from streams.cli import app
 N = 6_000
 DAYS = 30
 COLUMNS = ["--timestamp", "at", "--id", "id", "--prediction", "said", "--score", "score", "--label", "truth"]
-REFERENCE = ["--reference", "first:3000", "--cell", "6h"]
+LATE = ["--positive-class", "late"]
+REFERENCE = ["--reference", "first:3000", "--cell", "6h", "--positive-class", "late"]
 MONITORS = """
 models:
   - name: m
@@ -118,15 +119,15 @@ def test_another_configuration_is_held_against_the_first(folder: Path) -> None:
 
 def test_rejected_rows_are_dead_letters(folder: Path, tmp_path: Path) -> None:
     table = rows(drift=False)
-    score = table.column("score").to_numpy().copy()
-    score[4_500] = 1.7
+    ids = table.column("id").to_pylist()
+    ids[4_500] = None
     path = tmp_path / "rows.parquet"
-    pa_parquet.write_table(table.set_column(5, "score", pa.array(score)), path)
+    pa_parquet.write_table(table.set_column(0, "id", pa.array(ids)), path)
     found = told(path, *COLUMNS, *REFERENCE, "--output", tmp_path / "out")
-    assert found["dead_letters"] == {"schema": 1}
-    (letter,) = [json.loads(line) for line in (tmp_path / "out" / "dead_letters.jsonl").read_text().splitlines()]
-    assert "prediction_score = 1.7" in letter["message"]
-    assert json.loads(letter["value"])["prediction_id"] == "r4500"
+    assert found["dead_letters"] == {"missing_field": 2}
+    of_prediction, _ = [json.loads(line) for line in (tmp_path / "out" / "dead_letters.jsonl").read_text().splitlines()]
+    assert of_prediction["message"].startswith("prediction_id is missing")
+    assert json.loads(of_prediction["value"])["features"].keys() == {"x", "colour"}
 
 
 def events() -> list[tuple[str, dict[str, Any]]]:
@@ -160,7 +161,7 @@ def test_dumps_of_topics_are_read_as_a_worker_reads_them(folder: Path, tmp_path:
 
 
 def test_a_reference_by_dates_and_from_the_first_events(folder: Path) -> None:
-    names = [folder / "rows.csv", *COLUMNS, "--cell", "6h"]
+    names = [folder / "rows.csv", *COLUMNS, "--cell", "6h", "--positive-class", "late"]
     assert told(*names, "--reference", "2025-01-06..2025-01-20")["alerts"]
     assert told(*names)["n_windows"] > 100
 
@@ -170,19 +171,20 @@ def test_a_reference_by_dates_and_from_the_first_events(folder: Path) -> None:
     [
         (["--timestamp", "when", "--prediction", "said"],
          "--timestamp is 'when': expected one of the columns of {}/rows.csv: id, at, x, colour, said, score, truth"),
-        (["--timestamp", "colour", "--prediction", "said"], "rows.csv, row 1: colour is "),
+        (["--timestamp", "colour", "--prediction", "said", *LATE], "rows.csv, row 1: colour is "),
         (["--timestamp", "at"], "--prediction and --score are missing"),
         ([], "--timestamp is missing: expected the column of {}/rows.csv with the time"),
         (["--prediction", "said"], "--timestamp is missing: expected the column with the time beside --prediction"),
-        ([*COLUMNS, "--reference", "first:ten"], "--reference is 'first:ten': expected first:N"),
-        ([*COLUMNS, "--reference", "first:9000"], "--reference takes all 6000 rows"),
-        ([*COLUMNS, "--reference", "2020-01-01..2020-02-01"], "expected a part of the recording"),
-        ([*COLUMNS, "--reference", "nothing.json"], "--reference is 'nothing.json': expected first:N"),
+        ([*COLUMNS, *LATE, "--reference", "first:ten"], "--reference is 'first:ten': expected first:N"),
+        ([*COLUMNS, *LATE, "--reference", "first:9000"], "--reference takes all 6000 rows"),
+        ([*COLUMNS, *LATE, "--reference", "2020-01-01..2020-02-01"], "expected a part of the recording"),
+        ([*COLUMNS, *LATE, "--reference", "nothing.json"], "--reference is 'nothing.json': expected first:N"),
+        (COLUMNS, "--positive-class is missing: expected one of the predicted classes: late, on"),
         ([*COLUMNS, "--compare", "x.yaml"], "--compare is given without --monitors"),
         ([*COLUMNS, "--kind", "x=odd"], "--kind is 'x=odd': expected x=numeric or x=categorical"),
-        ([*COLUMNS, "--kind", "colour=numeric"], "colour"),
+        ([*COLUMNS, *LATE, "--kind", "colour=numeric"], "In CSV column 'colour': Row #2"),
         ([*COLUMNS, "--time-zone", "Mars"], "--time-zone is 'Mars'"),
-        ([*COLUMNS, "--cell", "11h"], "--cell is '11h'"),
+        ([*COLUMNS, "--cell", "11h"], "cell: does not divide a week"),
     ],
 )  # fmt: skip
 def test_mistakes_are_said_in_words(folder: Path, arguments: list[str], expected: str) -> None:
@@ -202,6 +204,6 @@ def test_a_monitor_of_an_unknown_feature_is_refused(folder: Path, tmp_path: Path
 def test_a_time_that_cannot_be_read_names_its_row(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("at,said\n2025-01-06T00:00:00Z,on\n2025-01-06 01:00,on\nyesterday,on\n")
-    result = plumbline(path, "--timestamp", "at", "--prediction", "said")
+    result = plumbline(path, "--timestamp", "at", "--prediction", "said", "--positive-class", "on")
     assert result.exit_code == 2
     assert "rows.csv, row 3: at is 'yesterday': expected seconds since 1970" in result.output
