@@ -1,8 +1,8 @@
 """Speed and memory of `plumbline replay`: a million rows of 20 features through all stages, on one core.
 
 `python -m benchmarks.replay` writes a recording of 30 days, replays it in a process of its own, and prints rows a
-second, CPU seconds and peak memory. All that the command does is in the figures: reading, sorting, building the reference from
-the first rows, and the report.
+second, CPU seconds and peak memory. All that the command does is in the figures: reading, sorting, building the
+reference from the first rows, and the report.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ COLUMNS: Final = ("--timestamp", "at", "--id", "id", "--prediction", "said", "--
 _ONE_CORE: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "ARROW_NUM_THREADS": "1"}
 
 
-def write_recording(path: Path, n: int, *, seed: int = 1) -> None:
+def write_recording(path: Path, n: int, *, days: int = DAYS, seed: int = 1) -> None:
     """Write a CSV or Parquet file, block by block.
 
     Parameters
@@ -40,7 +40,9 @@ def write_recording(path: Path, n: int, *, seed: int = 1) -> None:
     path
         Its ending says which.
     n
-        Rows; spread evenly over 30 days.
+        Rows.
+    days
+        Over which they are spread evenly.
     seed
         Of everything that is drawn.
     """
@@ -49,7 +51,7 @@ def write_recording(path: Path, n: int, *, seed: int = 1) -> None:
     for start in range(0, n, _BLOCK):
         rows = np.arange(start, min(n, start + _BLOCK))
         said = rng.integers(0, 2, len(rows))
-        columns: dict[str, Any] = {"id": [f"r{row:09d}" for row in rows], "at": START + rows * (DAYS * 86_400 / n)}
+        columns: dict[str, Any] = {"id": [f"r{row:09d}" for row in rows], "at": START + rows * (days * 86_400 / n)}
         columns |= {f"n{i:02d}": rng.normal(size=len(rows)) for i in range(N_NUMERIC)}
         columns |= {f"c{i}": rng.choice(list("abcdefgh"), len(rows)) for i in range(N_CATEGORICAL)}
         columns |= {"said": said, "score": rng.random(len(rows))}
@@ -87,10 +89,11 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--format", choices=["parquet", "csv"], default="parquet")
     parser.add_argument("--reference", default="first:20000", help="as of plumbline replay")
+    parser.add_argument("--days", type=int, default=DAYS, help="that they are spread over")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"rows.{options.format}"
-        write_recording(path, options.rows)
+        write_recording(path, options.rows, days=options.days)
         found = measure(path, options.rows, "--reference", options.reference)
     print(f"{options.rows:,} rows of {N_NUMERIC + N_CATEGORICAL} features, {options.format}:")
     print(
