@@ -226,11 +226,12 @@ def _read_distribution(
         tolerance=series.monitor.tolerance,
         inflation=held.inflation,
     )
+    inflation = float(held.inflation.max())
     shown = companions(
-        held.probabilities * held.n_effective * held.inflation,
+        held.probabilities * held.n,
         counts,
-        n_effective=held.n_effective,
-        inflation=held.inflation,
+        n_effective=held.n / inflation,
+        inflation=inflation,
         ordered=ordered,
         null=held.null,
     )
