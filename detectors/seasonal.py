@@ -167,7 +167,7 @@ class SeasonalReference:
 def _inflations(
     counts: FloatArray, scores: FloatArray, labels: npt.NDArray[np.int64] | None, ordered: bool, cells_per_cycle: int
 ) -> FloatArray | None:
-    """v of each score; `scores` is (R, J), or (cells, R, J) where each context has scores of its own."""
+    """V of each score; `scores` is (R, J), or (cells, R, J) where each context has scores of its own."""
     rule = "tr,rj->tj" if scores.ndim == 2 else "tr,trj->tj"
     found = score_inflations(
         np.einsum(rule, counts, scores),
@@ -180,7 +180,7 @@ def _inflations(
 
 
 def _between(sums: dict[int, FloatArray], scores: FloatArray, v: FloatArray) -> FloatArray:
-    """b of each score: method of moments, one standard error on top; 0 for a score that is constant."""
+    """B of each score: method of moments, one standard error on top; 0 for a score that is constant."""
     table = np.array([n for n in sums.values() if n.sum() > 0.0])
     if len(table) < 2:
         return np.zeros(scores.shape[1])
