@@ -85,7 +85,7 @@ def legendre_scores(p: FloatArray) -> FloatArray:
     return np.asarray(g * np.divide(1.0, peak, out=np.zeros(N_SCORES), where=peak > _FLAT), dtype=np.float64)
 
 
-def score_tolerances(p: FloatArray, g: FloatArray, *, n_effective: float, n_series: int) -> FloatArray:
+def score_tolerances(p: FloatArray, g: FloatArray, *, n_effective: float | FloatArray, n_series: int) -> FloatArray:
     """Return tau_j = z sd(g_j) / sqrt(n_effective), how far the mean of a score may be off by sampling alone.
 
     Parameters
@@ -95,7 +95,7 @@ def score_tolerances(p: FloatArray, g: FloatArray, *, n_effective: float, n_seri
     g
         Shape (R, 4): scores, centred under p.
     n_effective
-        Independent events that the reference is worth.
+        Independent events that the reference is worth; one number, or shape (4,).
     n_series
         S; z is the normal quantile at 1 - .01 / (8 S).
 
@@ -104,10 +104,11 @@ def score_tolerances(p: FloatArray, g: FloatArray, *, n_effective: float, n_seri
     numpy.ndarray
         Shape (4,); infinite without events.
     """
-    if n_effective <= 0.0:
-        return np.full(N_SCORES, np.inf)
+    n = np.broadcast_to(np.asarray(n_effective, dtype=np.float64), (N_SCORES,))
+    known = n > 0.0
+    worth = np.where(known, n, 1.0)
     z = -float(special.ndtri(BASELINE_ERROR / (N_DIRECTIONS * n_series)))
     pseudo = 0.25 * z * z
-    padded = (n_effective * p + pseudo) / (n_effective + pseudo * p.size)
-    variance = padded @ (g * g) - (padded @ g) ** 2
-    return np.asarray(z * np.sqrt(np.maximum(variance, 0.0) / n_effective), dtype=np.float64)
+    padded = (p[:, None] * worth + pseudo) / (worth + pseudo * p.size)
+    variance = (padded * g * g).sum(axis=0) - (padded * g).sum(axis=0) ** 2
+    return np.where(known, z * np.sqrt(np.maximum(variance, 0.0) / worth), np.inf)

@@ -10,18 +10,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.baseline import (
-    MINIMUM_CELLS,
-    Baseline,
-    Inflation,
-    clopper_pearson_lower,
-    clopper_pearson_upper,
-    distribution_inflation,
-    variance_inflation,
-)
-from detectors.distribution import shrink
+from detectors.baseline import Baseline, clopper_pearson_lower, clopper_pearson_upper
 from detectors.divergences import NullQuantiles, simulate_null
 from detectors.scores import BASELINE_ERROR
+from detectors.seasonal import SeasonalReference
 from schemas.base import milliseconds
 from schemas.identifiers import ALL_SEGMENT
 from schemas.references import Reference
@@ -30,19 +22,21 @@ from streams.control.layout import Layout
 from streams.control.plan import Plan, reference_blocks, reference_layout
 from streams.evaluator.signals import Counted, Pair
 
-KAPPA: Final = 200.0
-"""Weight, in events, of the global reference in that of one cell of the week."""
 _DAY_MS: Final = 86_400_000
 _NULL_SEED: Final = 20_130_101
 
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """What the slots of a feature are held against: shares, what they are worth, and how they vary."""
+    """What the slots of a feature are held against: shares, what they are worth, and how they vary.
+
+    `n` events stand behind the shares; `n_effective` and `inflation` have a number for each score that is bet on.
+    """
 
     probabilities: NDArray[np.float64]
-    n_effective: float
-    inflation: float
+    n: float
+    n_effective: NDArray[np.float64]
+    inflation: NDArray[np.float64]
     null: NullQuantiles | None
 
 
@@ -109,27 +103,19 @@ class ReferenceView:
         n1, n = pair[0].astype(np.float64), pair[1].astype(np.float64)
         if n.sum() == 0:
             return None
-        inflation = self._inflation(
-            lambda contexts: variance_inflation(n1, n, cells_per_cycle=self._cells_per_day, contexts=contexts), context
-        )
-        if inflation is None:
+        seasonal = self._seasonal(np.stack([n - n1, n1], axis=1), context, ordered=False)
+        if seasonal is None:
             return None
+        held = seasonal.at(context)
         level = BASELINE_ERROR / n_series
-        mean = float(n1.sum() / n.sum())
-        size = float(n.sum())
-        if context is not None:
-            here = np.array(self._contexts) == context
-            k, of = float(n1[here].sum()), float(n[here].sum())
-            mean = (k + KAPPA * mean) / (of + KAPPA)
-            size = of + KAPPA
-        worth = size / inflation.ratio
+        mean, worth = float(held.probabilities[1]), float(held.n_effective[1])
         return Baseline(
             mean=mean,
-            n=size,
+            n=held.n,
             n_effective=worth,
             upper=clopper_pearson_upper(mean * worth, worth, level),
             lower=clopper_pearson_lower(mean * worth, worth, level),
-            inflation=inflation.ratio,
+            inflation=float(held.inflation[1]),
         )
 
     def rate_inflation(self, name: str, pair: Callable[[Counted], Pair]) -> float | None:
@@ -155,35 +141,22 @@ class ReferenceView:
         whole = table.sum(axis=0)
         if not whole.sum():
             return None
-        inflation = self._kept.setdefault(("inflation", *name[1:3], context is None), _Unknown)
-        if inflation is _Unknown:
-            inflation = self._inflation(
-                lambda contexts: distribution_inflation(
-                    table, ordered=ordered, cells_per_cycle=self._cells_per_day, contexts=contexts
-                ),
-                context,
-            )
-            self._kept["inflation", name[1], name[2], context is None] = inflation
-        if inflation is None:
+        seasonal_name = ("seasonal", *name[1:3], context is None)
+        if seasonal_name not in self._kept:
+            self._kept[seasonal_name] = self._seasonal(table, context, ordered=ordered)
+        seasonal: SeasonalReference | None = self._kept[seasonal_name]
+        if seasonal is None:
             return None
         null_name = ("null", *name[1:3])
         if ordered and null_name not in self._kept:
             self._kept[null_name] = simulate_null(whole, _NULL_SEED)
+        held = seasonal.at(context)
         null = self._kept.get(null_name)
-        if context is None:
-            return Distribution(whole / whole.sum(), float(whole.sum()) / inflation.ratio, inflation.ratio, null)
-        here = table[np.array(self._contexts) == context].sum(axis=0)
-        worth = (float(here.sum()) + KAPPA) / inflation.ratio
-        return Distribution(shrink(here, whole, KAPPA), worth, inflation.ratio, null)
+        return Distribution(held.probabilities, held.n, held.n_effective, held.inflation, null)
 
-    def _inflation(
-        self, estimate: Callable[[NDArray[np.int64] | None], Inflation | None], context: int | None
-    ) -> Inflation | None:
-        """Vary around the cell of the week where the reference does; around the mean where it is too short."""
+    def _seasonal(self, table: NDArray[Any], context: int | None, *, ordered: bool) -> SeasonalReference | None:
         contexts = None if context is None else np.array(self._contexts, dtype=np.int64)
-        if contexts is not None and len(contexts) < MINIMUM_CELLS + len(set(self._contexts)):
-            contexts = None
-        return estimate(contexts)
+        return SeasonalReference.of(table, contexts, ordered=ordered, cells_per_cycle=self._cells_per_day)
 
     @property
     def _cells_per_day(self) -> int:
@@ -199,7 +172,3 @@ class ReferenceView:
             table = bins.fold(table)
             bins = bins.magnitudes
         return None if not table[: bins.missing_slot].sum() else int(bins.exceedance_slots(table, q))
-
-
-class _Unknown:
-    """Marks what was not computed yet: None is an answer."""

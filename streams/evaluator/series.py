@@ -10,12 +10,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.baseline import Baseline
 from detectors.binning import NumericBins
 from detectors.bounded_mean import BoundedMean
 from detectors.classification import score_loss_table
 from detectors.distribution import DistributionBets
 from detectors.divergences import Companion as Divergence
 from detectors.divergences import companions
+from detectors.two_sided import MeanTest, mean_test
 from schemas.identifiers import ALL_SEGMENT, segment_name
 from schemas.models import TaskKind
 from schemas.monitors import OUTCOME_SIGNALS, RESOURCE_SIGNALS, Monitor, Signal
@@ -152,21 +154,26 @@ def _read_rate(
     baseline = view.rate((monitor.monitor_id, series.feature), series.segment, pair, n_series=n_series, context=context)
     if baseline is None:
         return Reading(n, value, None, why="the reference holds too little of this series")
-    test = _bounded_mean(signal, baseline.upper, baseline.lower, monitor.tolerance, baseline.inflation)
+    test = _mean_test(monitor, baseline)
     if test is None:
         return Reading(n, value, baseline.mean, why="the reference's bound and the tolerance leave no room")
     return Reading(n, value, baseline.mean, test.bernoulli_log_bets(n1, n - n1), partial(_clearing, test, n1, n))
 
 
-def _clearing(test: BoundedMean, n1: int, n: int) -> NDArray[np.float64]:
+def _clearing(test: MeanTest, n1: int, n: int) -> NDArray[np.float64]:
     return test.mirrored().bernoulli_log_bets(n1, n - n1)
 
 
-def _bounded_mean(signal: Signal, upper: float, lower: float, tolerance: float, inflation: float) -> BoundedMean | None:
-    """The test of a rate; None where the bound and the tolerance leave no room for an alarm."""
-    if signal in LOWER_IS_WORSE:
-        return BoundedMean.for_lower(lower, tolerance, inflation) if lower - tolerance > 0 else None
-    return BoundedMean.for_upper(upper, tolerance, inflation) if upper + tolerance < 1 else None
+def _mean_test(monitor: Monitor, baseline: Baseline) -> MeanTest | None:
+    """The test of a rate or loss; None where the bound and the tolerance leave no room for an alarm."""
+    direction = monitor.direction or ("fall" if monitor.signal in LOWER_IS_WORSE else "rise")
+    return mean_test(
+        direction,
+        upper=baseline.upper,
+        lower=baseline.lower,
+        tolerance=monitor.tolerance,
+        inflation=baseline.inflation,
+    )
 
 
 def first_slot_of(signal: Signal, view: ReferenceView, segment: str) -> int | None:
@@ -197,9 +204,7 @@ def _read_loss(series: Series, window: Counted, view: ReferenceView | None, n_se
         return Reading(n, value, None, why="no reference with counts yet")
     # A loss in [0, 1] varies at most as much as an event that happens with its mean: the bound is conservative.
     baseline = view.rate((series.monitor.monitor_id, None), series.segment, pair, n_series=n_series, context=None)
-    test = None
-    if baseline is not None:
-        test = _bounded_mean(kind, baseline.upper, baseline.lower, series.monitor.tolerance, baseline.inflation)
+    test = None if baseline is None else _mean_test(series.monitor, baseline)
     if baseline is None or test is None:
         return Reading(n, value, None, why="the reference holds too little of this series")
     return Reading(
@@ -226,11 +231,12 @@ def _read_distribution(
         tolerance=series.monitor.tolerance,
         inflation=held.inflation,
     )
+    inflation = float(held.inflation.max())
     shown = companions(
-        held.probabilities * held.n_effective * held.inflation,
+        held.probabilities * held.n,
         counts,
-        n_effective=held.n_effective,
-        inflation=held.inflation,
+        n_effective=held.n / inflation,
+        inflation=inflation,
         ordered=ordered,
         null=held.null,
     )

@@ -1,0 +1,196 @@
+"""References with a cycle: what a window of one context (a cell of the week) is held against.
+
+A context's own cells are few, the whole reference is many cells of other contexts. The two are mixed,
+
+    p = (n_ctx + kappa p0) / (N_ctx + kappa),
+
+and how much of the whole goes in follows from the data: kappa is the weight at which the error of the mixture is least,
+summed over the scores. With W_j the variance of score j within contexts, v_j its inflation, and b_j W_j the variance of
+its mean between contexts, w = N_ctx / (N_ctx + kappa) and N events in all, the error variance of score j is
+
+    W_j (w^2 v_j / N_ctx + (1 - w)^2 (b_j + v_j / N)) = W_j / n_effective_j.
+
+The weekly cycle of a feature that has none costs nothing (kappa is a good part of N), and a feature that is made of its
+cycle is hardly mixed (kappa is a few events). b_j is the method of moments' estimate with one standard error on top: a
+cycle that could be there counts as being there.
+
+References
+----------
+Efron, Morris, "Data analysis using Stein's estimator and its generalizations" (1975).
+DerSimonian, Laird, "Meta-analysis in clinical trials" (1986), for the method of moments.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from detectors.arrays import FloatArray, as_counts
+from detectors.distribution import shrink
+from detectors.inflation import score_inflations
+from detectors.scores import legendre_scores, probabilities
+
+KAPPA: Final = 200.0
+"""Weight of the whole, in events, for references too short to tell a cycle from chance."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class HeldAgainst:
+    """What a window is held against, and how well that is known.
+
+    Parameters
+    ----------
+    probabilities
+        Shape (R,), with sum 1.
+    n
+        Events behind them: N_ctx + kappa, or N.
+    n_effective
+        Shape (J,): independent events that the mean of each score is worth.
+    inflation
+        Shape (J,): v of each score.
+    """
+
+    probabilities: FloatArray
+    n: float
+    n_effective: FloatArray
+    inflation: FloatArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SeasonalReference:
+    """A reference's counts, ready for every context. Build it with `of`.
+
+    Parameters
+    ----------
+    whole
+        Shape (R,): counts of all cells.
+    by_context
+        Counts of each context that the reference holds, shape (R,) each.
+    kappa
+        Weight of the whole, in events.
+    between
+        Shape (J,): b, the variance of a score's mean between contexts, in units of the variance within them.
+    inflation
+        Shape (J,): v.
+    """
+
+    whole: FloatArray
+    by_context: dict[int, FloatArray]
+    kappa: float
+    between: FloatArray
+    inflation: FloatArray
+
+    @classmethod
+    def of(
+        cls, table: npt.ArrayLike, contexts: npt.ArrayLike | None, *, ordered: bool, cells_per_cycle: int = 1
+    ) -> "SeasonalReference | None":
+        """Estimate from counts per cell how the reference's contexts differ, and how its cells vary.
+
+        Parameters
+        ----------
+        table
+            Shape (cells, R): counts of consecutive cells.
+        contexts
+            Shape (cells,): the context of each; None for a reference that is not split.
+        ordered
+            Whether slots have an order: then scores are Legendre's, J = 4; else they are the slots themselves, J = R,
+            and all of them take the largest inflation.
+        cells_per_cycle
+            As for `variance_inflation`.
+
+        Returns
+        -------
+        SeasonalReference or None
+            None with fewer cells than an inflation needs. With enough for one around the mean, and too few for one
+            around the contexts, v is that around the mean, which holds the cycle, and kappa is `KAPPA`.
+
+        Raises
+        ------
+        ValueError
+            If a shape is wrong or a count negative.
+        """
+        counts = as_counts(table, name="table", ndim=2)
+        whole = counts.sum(axis=0)
+        scores = legendre_scores(probabilities(whole)) if ordered else np.eye(counts.shape[1])
+        labels = None if contexts is None else np.asarray(contexts, dtype=np.int64)
+        sums: dict[int, FloatArray] = {}
+        if labels is not None:
+            sums = {int(c): counts[labels == c].sum(axis=0) for c in np.unique(labels)}
+        v = _inflations(counts, scores, labels, ordered, cells_per_cycle)
+        if v is not None and labels is not None:
+            between = _between(sums, scores, v)
+            kappa = float(v.sum() / (between + v / max(whole.sum(), 1.0)).sum())
+            mixed = {c: shrink(n, whole, kappa) for c, n in sums.items()}
+            by_cell = np.array([legendre_scores(mixed[int(c)]) for c in labels]) if ordered else scores
+            v = _inflations(counts, by_cell, labels, ordered, cells_per_cycle)
+        else:
+            v = _inflations(counts, scores, None, ordered, cells_per_cycle)
+            between, kappa = (np.zeros(1) if v is None else v / KAPPA), KAPPA
+        if v is None:
+            return None
+        return cls(whole=whole, by_context=sums, kappa=kappa, between=between, inflation=v)
+
+    def at(self, context: int | None) -> HeldAgainst:
+        """Return what a window is held against.
+
+        Parameters
+        ----------
+        context
+            Of the window; None for the reference as a whole.
+
+        Returns
+        -------
+        HeldAgainst
+            A context that the reference never saw has the whole's shares, and is known as badly as contexts differ.
+        """
+        n = float(self.whole.sum())
+        if context is None:
+            worth = n / self.inflation
+            return HeldAgainst(
+                probabilities=probabilities(self.whole), n=n, n_effective=worth, inflation=self.inflation
+            )
+        here = self.by_context.get(context, np.zeros_like(self.whole))
+        n_here = float(here.sum())
+        own = n_here / (n_here + self.kappa)
+        error = (1.0 - own) ** 2 * (self.between + self.inflation / max(n, 1.0))
+        if n_here > 0.0:
+            error = error + own**2 * self.inflation / n_here
+        return HeldAgainst(
+            probabilities=shrink(here, self.whole, self.kappa),
+            n=n_here + self.kappa,
+            n_effective=1.0 / error,
+            inflation=self.inflation,
+        )
+
+
+def _inflations(
+    counts: FloatArray, scores: FloatArray, labels: npt.NDArray[np.int64] | None, ordered: bool, cells_per_cycle: int
+) -> FloatArray | None:
+    """V of each score; `scores` is (R, J), or (cells, R, J) where each context has scores of its own."""
+    rule = "tr,rj->tj" if scores.ndim == 2 else "tr,trj->tj"
+    found = score_inflations(
+        np.einsum(rule, counts, scores),
+        np.einsum(rule, counts, scores * scores),
+        counts.sum(axis=1),
+        contexts=labels,
+        cells_per_cycle=cells_per_cycle,
+    )
+    return found if found is None or ordered else np.full(found.shape, found.max(initial=1.0))
+
+
+def _between(sums: dict[int, FloatArray], scores: FloatArray, v: FloatArray) -> FloatArray:
+    """B of each score: method of moments, one standard error on top; 0 for a score that is constant."""
+    table = np.array([n for n in sums.values() if n.sum() > 0.0])
+    if len(table) < 2:
+        return np.zeros(scores.shape[1])
+    n = table.sum(axis=1)
+    means = table @ scores / n[:, None]
+    grand = n @ means / n.sum()
+    spread = n @ (means - grand) ** 2
+    within = (table @ (scores * scores)).sum(axis=0) / n.sum() - n @ (means * means) / n.sum()
+    varying = within > 1e-12
+    unit = np.where(varying, within, 1.0)
+    free = len(table) - 1.0
+    excess = np.maximum(spread / unit - free * v, 0.0) + v * np.sqrt(2.0 * free)
+    return np.where(varying, excess / (n.sum() - float(n @ n) / n.sum()), 0.0)
