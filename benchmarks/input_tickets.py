@@ -2,7 +2,7 @@
 
     python -m benchmarks.input_tickets
 
-Readings, weights, thresholds and resets are the evaluator's (`read`, `weights`, `watch`), without a broker: the series of
+Readings, weights, thresholds and resets are the evaluator's (`read`, `weights`, `watch`), no broker: the series of
 `feature_drift` and `prediction_drift` in the demo's monitors.yaml, each with the weight that it has there. v1 serves
 from 22 February to the end of the year; v2 begins on 42 Mondays with fresh evidence.
 """

@@ -83,7 +83,13 @@ class SeasonalReference:
 
     @classmethod
     def of(
-        cls, table: npt.ArrayLike, contexts: npt.ArrayLike | None, *, ordered: bool, cells_per_cycle: int = 1
+        cls,
+        table: npt.ArrayLike,
+        contexts: npt.ArrayLike | None = None,
+        *,
+        ordered: bool = False,
+        values: npt.ArrayLike | None = None,
+        cells_per_cycle: int = 1,
     ) -> "SeasonalReference | None":
         """Estimate from counts per cell how the reference's contexts differ, and how its cells vary.
 
@@ -96,6 +102,9 @@ class SeasonalReference:
         ordered
             Whether slots have an order: then scores are Legendre's, J = 4; else they are the slots themselves, J = R,
             and all of them take the largest inflation.
+        values
+            Shape (R,): what an event in a slot counts, for a mean; then this is the only score, J = 1. Its inflation is
+            relative to the variance of the values themselves, which may be far below that of an event with their mean.
         cells_per_cycle
             As for `variance_inflation`.
 
@@ -112,7 +121,10 @@ class SeasonalReference:
         """
         counts = as_counts(table, name="table", ndim=2)
         whole = counts.sum(axis=0)
-        scores = legendre_scores(probabilities(whole)) if ordered else np.eye(counts.shape[1])
+        if values is not None:
+            scores = np.asarray(values, dtype=np.float64).reshape(-1, 1)
+        else:
+            scores = legendre_scores(probabilities(whole)) if ordered else np.eye(counts.shape[1])
         labels = None if contexts is None else np.asarray(contexts, dtype=np.int64)
         sums: dict[int, FloatArray] = {}
         if labels is not None:

@@ -24,6 +24,7 @@ from streams.evaluator.signals import Counted, Pair
 
 _DAY_MS: Final = 86_400_000
 _NULL_SEED: Final = 20_130_101
+_BERNOULLI: Final = np.array([0.0, 1.0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,21 +102,38 @@ class ReferenceView:
 
     def _rate(self, pair: Pair, n_series: int, context: int | None) -> Baseline | None:
         n1, n = pair[0].astype(np.float64), pair[1].astype(np.float64)
-        if n.sum() == 0:
+        return self._mean(np.stack([n - n1, n1], axis=1), _BERNOULLI, n_series, context)
+
+    def mean(
+        self, key: str, segment: str, section: str, values: NDArray[np.float64], *, n_series: int
+    ) -> Baseline | None:
+        """Baseline of the mean of bounded `values`, one for each slot of a section; None as in `rate`."""
+        name = ("mean", key, segment, n_series)
+        if name not in self._kept:
+            counted = self.segment(segment)
+            table = None if counted is None else counted.section(section)
+            self._kept[name] = None if table is None else self._mean(table, values, n_series, None)
+        kept: Baseline | None = self._kept[name]
+        return kept
+
+    def _mean(
+        self, table: NDArray[Any], values: NDArray[np.float64], n_series: int, context: int | None
+    ) -> Baseline | None:
+        if not table.sum():
             return None
-        seasonal = self._seasonal(np.stack([n - n1, n1], axis=1), context, ordered=False)
+        seasonal = self._seasonal(table, context, values=values)
         if seasonal is None:
             return None
         held = seasonal.at(context)
         level = BASELINE_ERROR / n_series
-        mean, worth = float(held.probabilities[1]), float(held.n_effective[1])
+        mean, worth = float(held.probabilities @ values), float(held.n_effective[0])
         return Baseline(
             mean=mean,
             n=held.n,
             n_effective=worth,
             upper=clopper_pearson_upper(mean * worth, worth, level),
             lower=clopper_pearson_lower(mean * worth, worth, level),
-            inflation=float(held.inflation[1]),
+            inflation=float(held.inflation[0]),
         )
 
     def rate_inflation(self, name: str, pair: Callable[[Counted], Pair]) -> float | None:
@@ -154,9 +172,9 @@ class ReferenceView:
         null = self._kept.get(null_name)
         return Distribution(held.probabilities, held.n, held.n_effective, held.inflation, null)
 
-    def _seasonal(self, table: NDArray[Any], context: int | None, *, ordered: bool) -> SeasonalReference | None:
+    def _seasonal(self, table: NDArray[Any], context: int | None, **scores: Any) -> SeasonalReference | None:
         contexts = None if context is None else np.array(self._contexts, dtype=np.int64)
-        return SeasonalReference.of(table, contexts, ordered=ordered, cells_per_cycle=self._cells_per_day)
+        return SeasonalReference.of(table, contexts, cells_per_cycle=self._cells_per_day, **scores)
 
     @property
     def _cells_per_day(self) -> int:

@@ -196,14 +196,12 @@ def _read_loss(series: Series, window: Counted, view: ReferenceView | None, n_se
     n = int(counts.sum())
     value = float(table @ counts) / n if n else None
 
-    def pair(counted: Counted) -> tuple[NDArray[Any], NDArray[Any]]:
-        cells = counted.section(sections.OUTCOME_SCORE)
-        return cells @ table, cells.sum(axis=-1)
-
     if view is None or not view.has_counts:
         return Reading(n, value, None, why="no reference with counts yet")
-    # A loss in [0, 1] varies at most as much as an event that happens with its mean: the bound is conservative.
-    baseline = view.rate((series.monitor.monitor_id, None), series.segment, pair, n_series=n_series, context=None)
+    # Bounds are those of an event with that mean, which varies at least as much; the inflation is the loss's own.
+    baseline = view.mean(
+        series.monitor.monitor_id, series.segment, sections.OUTCOME_SCORE, table.astype(np.float64), n_series=n_series
+    )
     test = None if baseline is None else _mean_test(series.monitor, baseline)
     if baseline is None or test is None:
         return Reading(n, value, None, why="the reference holds too little of this series")
