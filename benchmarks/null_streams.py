@@ -247,9 +247,7 @@ def simulate(
     rng = np.random.default_rng(seed)
     counts = stream.counts(rng, runs, N_REFERENCE + windows)
     contexts = np.arange(N_REFERENCE) % CELLS_PER_DAY if by_context else None
-    found = matrices(
-        stream, algorithm, baseline, counts[:, :N_REFERENCE], rng, contexts=contexts, n_series=n_weighted
-    )
+    found = matrices(stream, algorithm, baseline, counts[:, :N_REFERENCE], rng, contexts=contexts, n_series=n_weighted)
     return alarms(counts[:, N_REFERENCE:], np.array(list(found)), threshold, n_weighted=n_weighted)
 
 

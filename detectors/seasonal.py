@@ -133,8 +133,10 @@ class SeasonalReference:
         if v is not None and labels is not None:
             between = _between(sums, scores, v)
             kappa = float(v.sum() / (between + v / max(whole.sum(), 1.0)).sum())
-            mixed = {c: shrink(n, whole, kappa) for c, n in sums.items()}
-            by_cell = np.array([legendre_scores(mixed[int(c)]) for c in labels]) if ordered else scores
+            by_cell = scores
+            if ordered:
+                _, place = np.unique(labels, return_inverse=True)  # in the order of `sums`
+                by_cell = legendre_scores(np.array([shrink(n, whole, kappa) for n in sums.values()]))[place]
             v = _inflations(counts, by_cell, labels, ordered, cells_per_cycle)
         else:
             v = _inflations(counts, scores, None, ordered, cells_per_cycle)
@@ -142,6 +144,11 @@ class SeasonalReference:
         if v is None:
             return None
         return cls(whole=whole, by_context=sums, kappa=kappa, between=between, inflation=v)
+
+    @property
+    def n_scores(self) -> int:
+        """J, the number of scores that are bet on."""
+        return max(self.inflation.size, self.between.size)
 
     def at(self, context: int | None) -> HeldAgainst:
         """Return what a window is held against.

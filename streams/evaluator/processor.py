@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -222,7 +222,7 @@ def close_due(model: ModelEvaluator) -> None:
 
 
 def _outputs(events: Sequence[Event], context: CommitContext) -> Iterable[Output]:
-    for number, event in enumerate(events):
+    for number, event in enumerate(_parcelled(events)):
         topic = _TOPICS[type(event)]
         fields = dict(event)
         subject = model_key(fields["environment"], fields["model_name"]) if "environment" in fields else ""
@@ -243,6 +243,14 @@ def _outputs(events: Sequence[Event], context: CommitContext) -> Iterable[Output
         )
 
 
+def _parcelled(events: Sequence[Event]) -> Iterator[Event]:
+    for event in events:
+        if isinstance(event, WindowMetrics):
+            yield from event.parcels()
+        else:
+            yield event
+
+
 def _event_id(event: Event, context: CommitContext, number: int) -> str:
     """Stable over a resend of the same commit, and over a recomputation of the same decision."""
     if isinstance(event, Alert):
@@ -251,7 +259,7 @@ def _event_id(event: Event, context: CommitContext, number: int) -> str:
         start = milliseconds(event.window_start)
         return stable_id(
             "window", event.environment, event.model_name, event.model_version, event.kind, event.plan_id, start,
-            event.revision,
+            event.revision, *([event.part] if event.part else []),
         )  # fmt: skip
     if isinstance(event, RollbackEvidence):
         return stable_id("evidence", event.deployment_id, milliseconds(event.as_of))

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors.baseline import Baseline, clopper_pearson_lower, clopper_pearson_upper
-from detectors.divergences import NullQuantiles, simulate_null
 from detectors.scores import BASELINE_ERROR
 from detectors.seasonal import SeasonalReference
+from detectors.stacked_divergences import wasserstein_null
 from schemas.base import milliseconds
 from schemas.identifiers import ALL_SEGMENT
 from schemas.references import Reference
@@ -23,22 +23,17 @@ from streams.control.plan import Plan, reference_blocks, reference_layout
 from streams.evaluator.signals import Counted, Pair
 
 _DAY_MS: Final = 86_400_000
-_NULL_SEED: Final = 20_130_101
+T = TypeVar("T")
 _BERNOULLI: Final = np.array([0.0, 1.0])
 
 
 @dataclass(frozen=True, slots=True)
-class Distribution:
-    """What the slots of a feature are held against: shares, what they are worth, and how they vary.
+class Slots:
+    """Which slots of a layout a series compares: the first ones of a section, and whether they have an order."""
 
-    `n` events stand behind the shares; `n_effective` and `inflation` have a number for each score that is bet on.
-    """
-
-    probabilities: NDArray[np.float64]
-    n: float
-    n_effective: NDArray[np.float64]
-    inflation: NDArray[np.float64]
-    null: NullQuantiles | None
+    section: str
+    n_ranked: int
+    ordered: bool
 
 
 class ReferenceView:
@@ -46,7 +41,7 @@ class ReferenceView:
 
     def __init__(self, reference: Reference, plan: Plan) -> None:
         self.reference = reference
-        self._plan = plan
+        self.plan = plan
         self._layout: Layout = reference_layout(reference)
         self._segments: dict[str, Counted | None] = {}
         self._kept: dict[tuple[Any, ...], Any] = {}
@@ -84,7 +79,7 @@ class ReferenceView:
         step = milliseconds(self.reference.cell)
         for block in blocks:
             counts[(block.cell_ms - int(self._cells[0])) // step, block.slots] += block.counts
-        return Counted(self._plan, self._layout, counts)
+        return Counted(self.plan, self._layout, counts)
 
     def rate(
         self, key: tuple[Any, ...], segment: str, pair: Callable[[Counted], Pair], *, n_series: int, context: int | None
@@ -141,36 +136,28 @@ class ReferenceView:
         baseline = self.rate(("inflation", name), ALL_SEGMENT, pair, n_series=1, context=None)
         return None if baseline is None else baseline.inflation
 
-    def distribution(
-        self, section: str, segment: str, n_ranked: int, *, ordered: bool, context: int | None
-    ) -> Distribution | None:
-        """Return what the first `n_ranked` slots of a section are held against; None as in `rate`."""
-        name = ("distribution", section, segment, context)
+    def kept(self, name: tuple[Any, ...], build: Callable[[], T]) -> T:
+        """Return what was derived from this reference under a name; built at the first call."""
         if name not in self._kept:
-            counted = self.segment(segment)
-            table = None if counted is None else counted.section(section)[:, :n_ranked]
-            self._kept[name] = None if table is None else self._distribution(table, ordered, context, name)
-        kept: Distribution | None = self._kept[name]
-        return kept
+            self._kept[name] = build()
+        found: T = self._kept[name]
+        return found
 
-    def _distribution(
-        self, table: NDArray[np.int64], ordered: bool, context: int | None, name: tuple[Any, ...]
-    ) -> Distribution | None:
-        whole = table.sum(axis=0)
-        if not whole.sum():
+    def seasonal(self, segment: str, slots: Slots, *, split: bool) -> SeasonalReference | None:
+        """Return what some slots are held against, split by cell of the week or not; None as in `rate`."""
+        table = self._table(segment, slots)
+        if table is None or not table.sum():
             return None
-        seasonal_name = ("seasonal", *name[1:3], context is None)
-        if seasonal_name not in self._kept:
-            self._kept[seasonal_name] = self._seasonal(table, context, ordered=ordered)
-        seasonal: SeasonalReference | None = self._kept[seasonal_name]
-        if seasonal is None:
-            return None
-        null_name = ("null", *name[1:3])
-        if ordered and null_name not in self._kept:
-            self._kept[null_name] = simulate_null(whole, _NULL_SEED)
-        held = seasonal.at(context)
-        null = self._kept.get(null_name)
-        return Distribution(held.probabilities, held.n, held.n_effective, held.inflation, null)
+        return self._seasonal(table, 0 if split else None, ordered=slots.ordered)
+
+    def wasserstein_null(self, segment: str, slots: Slots) -> float:
+        """Return what W1 of some slots exceeds by chance, in units of sqrt(s); 0 where the reference has none."""
+        table = self._table(segment, slots)
+        return 0.0 if table is None else wasserstein_null(table.sum(axis=0).astype(np.float64))
+
+    def _table(self, segment: str, slots: Slots) -> NDArray[np.int64] | None:
+        counted = self.segment(segment)
+        return None if counted is None else counted.section(slots.section)[:, : slots.n_ranked]
 
     def _seasonal(self, table: NDArray[Any], context: int | None, **scores: Any) -> SeasonalReference | None:
         contexts = None if context is None else np.array(self._contexts, dtype=np.int64)

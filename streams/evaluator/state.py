@@ -23,7 +23,8 @@ class SourceState(msgspec.Struct):
 class SeriesState(msgspec.Struct):
     """One series: its Shiryaev-Roberts evidence, and the mirrored test that clears an alarm."""
 
-    evidence: list[float] = []
+    evidence: bytes | list[float] = b""
+    """The number of windows, then the log-components, as little-endian doubles; empty after a reset."""
     n_since_reset: int = 0
     clearing: list[float] | None = None
     """State of the mirrored e-process while an alarm of this series is in force."""

@@ -7,15 +7,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from detectors.sequential import EProcess, ShiryaevRoberts, budget_threshold, weighted_statistic
+from detectors.sequential import budget_threshold, weighted_statistic
 from schemas.models import ModelSpec
 from schemas.monitors import Monitor, Severity, Signal
+from streams.evaluator.feeding import feed
 from streams.evaluator.lifecycle import Condition
 from streams.evaluator.series import Reading, Series
 from streams.evaluator.state import SeriesState
 
-CLEARING_E_VALUE: Final = 20.0
-"""The mirrored test is sure at this e-value: wrong with probability .05."""
 CARRIER_SHARE: Final = 0.05
 """Series with at least this share of the weighted sum carry an alarm."""
 
@@ -97,7 +96,7 @@ def watch(
     series: Sequence[Series],
     share: Mapping[str, float],
     closing: Iterable[Series],
-    read: Callable[[Series], Reading],
+    read: Callable[[Sequence[Series]], Iterable[tuple[str, Reading]]],
     states: dict[str, SeriesState],
     model_version: str,
     spec: ModelSpec,
@@ -118,7 +117,7 @@ def watch(
     closing
         Those fed by this window.
     read
-        Reads a series in the window.
+        Reads series in the window.
     states
         State of the model's series; entries of this version are updated in place.
     model_version, spec
@@ -126,18 +125,14 @@ def watch(
     n_versions
         Versions that serve at the same time.
     """
-    readings: dict[str, Reading] = {}
-    recovered: set[str] = set()
-    closing = list(closing)
+    closing = [one for one in closing if one.monitor.detector == "e_detector"]
     kinds = {one.needs_labels for one in closing}
-    for one in closing:
-        if one.monitor.detector != "e_detector":
-            continue
-        reading = readings[one.key] = read(one)
-        state = states.setdefault(state_key(model_version, one), SeriesState())
-        if _feed(state, reading):
-            recovered.add(one.key)
-    known = {one.key: states.get(state_key(model_version, one)) for one in series if one.key in share}
+    readings = dict(read(closing))
+    fed: dict[str, SeriesState] = {}
+    for name in readings:
+        fed[name] = states.setdefault(f"{model_version}|{name}", SeriesState())
+    recovered = feed(fed, readings)
+    known = {one.key: states.get(f"{model_version}|{one.key}") for one in series if one.key in share}
     statistics = {key: kept.statistic for key, kept in known.items() if kept is not None}
     gathered = {key: kept.n_since_reset for key, kept in known.items() if kept is not None}
     betting = [one for one in series if one.needs_labels in kinds]
@@ -156,34 +151,13 @@ def watch(
         statistics=statistics,
         thresholds=thresholds,
         alarms=tuple(alarms),
-        recovered=frozenset(recovered),
+        recovered=recovered,
     )
-
-
-def _feed(state: SeriesState, reading: Reading) -> bool:
-    """Take a reading into a series' evidence; True where its mirrored test has become sure."""
-    state.value = reading.value
-    if reading.log_bets is None:
-        return False
-    evidence = ShiryaevRoberts.from_list(state.evidence) if state.evidence else ShiryaevRoberts()
-    if evidence.log_m.size != reading.log_bets.size:
-        evidence = ShiryaevRoberts()  # another reference has other bets: what was gathered against the old one is void
-        state.n_since_reset = 0
-    evidence.update(reading.log_bets)
-    state.evidence = evidence.to_list()
-    state.statistic = evidence.statistic
-    state.n_since_reset += reading.n
-    if state.clearing is None or reading.clearing_bets is None:
-        return False
-    clearing = EProcess.from_list(state.clearing) if state.clearing else EProcess()
-    clearing.update(reading.clearing_bets())
-    state.clearing = clearing.to_list()
-    return clearing.e_value >= CLEARING_E_VALUE
 
 
 def _raise(state: SeriesState) -> None:
     """After an alarm: the evidence begins anew, and so does the test that clears it."""
-    state.evidence = []
+    state.evidence = b""
     state.statistic = 0.0
     state.n_since_reset = 0
     state.clearing = []
