@@ -123,5 +123,5 @@ def _verdict(state: ModelState, closing: Closing, watched: Watched, one: Series)
         "value": reading.value,
         "reference_value": reading.reference_value,
         "n": reading.n,
-        "companions": [shown._asdict() for shown in reading.companions],
+        "companions": [{"name": name, "value": v, "threshold": limit} for name, v, limit in reading.companions],
     }
