@@ -252,6 +252,8 @@ class IngestSettings(_Group):
     """Larger Arrow batches are dead letters."""
     max_batch_rows: int = Field(default=100_000, ge=1)
     """Arrow batches of more rows are dead letters."""
+    max_batch_expanded_bytes: int = Field(default=32_000_000, ge=1_000)
+    """Arrow batches whose rows take more when each is written out, names and texts with it, are dead letters."""
     max_future_skew_seconds: float = Field(default=300.0, ge=0)
     """How far an event's own time may lie ahead of its append time."""
     max_models: int = Field(default=1_000, ge=1)
