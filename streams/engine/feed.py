@@ -51,6 +51,7 @@ class GroupFeed:
             max_record_bytes=max(topic.max_message_bytes for topic in STAGES[stage].inputs),
         )
         self._offsets: dict[TopicPartition, int] = {}
+        self._noted = asyncio.Event()
 
     def partition(self, topic: str, partition: int) -> TopicPartition:
         """Return the partition of an input, by the table's name."""
@@ -128,11 +129,14 @@ class GroupFeed:
         if not self._carried:
             for topic, position in positions.items():
                 self._offsets[self.partition(topic, partition)] = position
+                self._noted.set()
 
     async def commit_offsets(self) -> None:
         """Commit to the group what was noted, again and again; for lag tools, since the changelog is the truth."""
         while True:
+            await self._noted.wait()
             await asyncio.sleep(_OFFSETS_SECONDS)
+            self._noted.clear()
             await self.flush_offsets()
 
     async def flush_offsets(self) -> None:
@@ -150,3 +154,4 @@ class GroupFeed:
             log.info("group_offsets_not_committed", stage=self._stage.value, error=repr(error))
             for each, at in offsets.items():
                 self._offsets.setdefault(each, at)
+                self._noted.set()

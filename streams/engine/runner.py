@@ -31,7 +31,7 @@ from streams.stages import STAGES
 log = structlog.get_logger(__name__)
 
 _SUPERVISE_SECONDS: Final = 0.25
-_FETCH_SECONDS: Final = 0.2
+_FETCH_SECONDS: Final = 1.0
 _HANDOVER_SECONDS: Final = 1.0
 
 

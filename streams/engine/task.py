@@ -22,7 +22,7 @@ from streams.engine.tenure import Tenure
 log = structlog.get_logger(__name__)
 
 _RETRY_SECONDS: Final = 0.5
-_TURN_SECONDS: Final = 0.5
+_TURN_SECONDS: Final = 2.0
 """An idle task turns at least this often, for its beat."""
 _CLOSE_SECONDS: Final = 2.0
 
@@ -190,7 +190,7 @@ class Task:
         while not self._stopping:
             now = self.beat = self._parts.clock.monotonic()
             if self._suspended or (self._needs_seek and not await self._go_on()):
-                await self._sleep(_TURN_SECONDS)
+                await self._sleep(_RETRY_SECONDS)
                 continue
             took = tenure.take(now)
             if self._paused and self._inbox.is_low:
