@@ -2,8 +2,8 @@
 
 A stream is events in cells: each event falls into one of L slots that have an order and a value in [0, 1]. Algorithm A
 bets on the mean of the values, algorithm B on the slots. `known` detectors are told the truth: the shares, and the
-inflation of a stream a hundred times as long; `estimated` ones see a reference of `N_REFERENCE` cells of their own, as the
-evaluator does. In a cycle the cell of the day is the context.
+inflation of a stream a hundred times as long; `estimated` ones see a reference of `N_REFERENCE` cells of their own, as
+the evaluator does. In a cycle the cell of the day is the context.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def bet_matrix(
     if algorithm == "B":
         bets = DistributionBets.ordered(
             held.probabilities, n_effective=held.n_effective, n_series=n_series, tolerance=tolerance,
-            inflation=held.inflation,
+            inflation=held.inflation, freedom=held.freedom,
         )  # fmt: skip
         return bets.matrix
     mean, worth = float(held.probabilities @ values), float(held.n_effective[0])
@@ -205,6 +205,7 @@ def matrices(
             n=_NEVER_WRONG,
             n_effective=np.full(held.n_effective.shape, _NEVER_WRONG),
             inflation=held.inflation,
+            freedom=np.full(held.n_effective.shape, np.inf),
         )
         yield from [[bet_matrix(sure, algorithm, stream.values, n_series, tolerance)]] * len(reference)
         return

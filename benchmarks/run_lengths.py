@@ -31,7 +31,7 @@ from benchmarks.null_streams import (
     simulate,
 )
 from benchmarks.statistics_page import markdown, show, wants_writing
-from detectors.seasonal import HeldAgainst, SeasonalReference
+from detectors.seasonal import SeasonalReference
 
 C: Final = 240.0
 N_RUNS: Final = 600
@@ -94,7 +94,7 @@ def as_if_independent(algorithm: Algorithm, *, runs: int, windows: int, threshol
             raise ValueError(f"reference: {len(reference)} cells given, expected enough for an inflation")
         held = whole.at(None)
         v = split.inflation
-        naive = HeldAgainst(probabilities=held.probabilities, n=held.n, n_effective=held.n / v, inflation=v)
+        naive = replace(held, n_effective=held.n / v, inflation=v, freedom=split.freedom)
         bets.append([bet_matrix(naive, algorithm, DAILY.values, 1)])
     return RunLengths.of(alarms(counts[:, N_REFERENCE:], np.array(bets), threshold), threshold)
 

@@ -36,7 +36,7 @@ def put(name: str, table: str, page: Path = PAGE) -> None:
 def show(tables: dict[str, str], *, write: bool) -> None:
     """Print tables, and put them into the page if asked to."""
     for name, table in tables.items():
-        print(f"\n{name}\n\n{table}", flush=True)  # noqa: T201 - its purpose
+        print(f"\n{name}\n\n{table}", flush=True)
         if write:
             put(name, table)
 

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.baseline import Baseline, clopper_pearson_lower, clopper_pearson_upper
+from detectors.distribution import DistributionBets
 from detectors.divergences import NullQuantiles, simulate_null
 from detectors.scores import BASELINE_ERROR
-from detectors.seasonal import SeasonalReference
+from detectors.seasonal import HeldAgainst, SeasonalReference
 from schemas.base import milliseconds
 from schemas.identifiers import ALL_SEGMENT
 from schemas.references import Reference
@@ -29,16 +30,41 @@ _BERNOULLI: Final = np.array([0.0, 1.0])
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """What the slots of a feature are held against: shares, what they are worth, and how they vary.
+    """What the slots of a feature are held against, and the null of its distances."""
 
-    `n` events stand behind the shares; `n_effective` and `inflation` have a number for each score that is bet on.
-    """
-
-    probabilities: NDArray[np.float64]
-    n: float
-    n_effective: NDArray[np.float64]
-    inflation: NDArray[np.float64]
+    held: HeldAgainst
+    ordered: bool
     null: NullQuantiles | None
+
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """Shares of the slots."""
+        return self.held.probabilities
+
+    @property
+    def inflation(self) -> float:
+        """The largest inflation of a score."""
+        return float(self.held.inflation.max(initial=1.0))
+
+    def bets(self, *, n_series: int, tolerance: float) -> DistributionBets:
+        """The bets of a monitor with this tolerance."""
+        held = self.held
+        if self.ordered:
+            return DistributionBets.ordered(
+                held.probabilities,
+                n_effective=held.n_effective,
+                n_series=n_series,
+                tolerance=tolerance,
+                inflation=held.inflation,
+                freedom=held.freedom,
+            )
+        return DistributionBets.categorical(
+            held.probabilities,
+            n_effective=held.n_effective,
+            n_series=n_series,
+            tolerance=tolerance,
+            inflation=held.inflation,
+        )
 
 
 class ReferenceView:
@@ -168,9 +194,7 @@ class ReferenceView:
         null_name = ("null", *name[1:3])
         if ordered and null_name not in self._kept:
             self._kept[null_name] = simulate_null(whole, _NULL_SEED)
-        held = seasonal.at(context)
-        null = self._kept.get(null_name)
-        return Distribution(held.probabilities, held.n, held.n_effective, held.inflation, null)
+        return Distribution(seasonal.at(context), ordered, self._kept.get(null_name))
 
     def _seasonal(self, table: NDArray[Any], context: int | None, **scores: Any) -> SeasonalReference | None:
         contexts = None if context is None else np.array(self._contexts, dtype=np.int64)

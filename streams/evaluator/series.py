@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,6 @@ from detectors.baseline import Baseline
 from detectors.binning import NumericBins
 from detectors.bounded_mean import BoundedMean
 from detectors.classification import score_loss_table
-from detectors.distribution import DistributionBets
 from detectors.divergences import Companion as Divergence
 from detectors.divergences import companions
 from detectors.two_sided import MeanTest, mean_test
@@ -221,20 +220,12 @@ def _read_distribution(
     held = view.distribution(section, series.segment, n_ranked, ordered=ordered, context=context)
     if held is None:
         return Reading(n, None, None, why="the reference holds too little of this series")
-    build = DistributionBets.ordered if ordered else DistributionBets.categorical
-    bets = build(
-        held.probabilities,
-        n_effective=held.n_effective,
-        n_series=n_series,
-        tolerance=series.monitor.tolerance,
-        inflation=held.inflation,
-    )
-    inflation = float(held.inflation.max())
+    bets = held.bets(n_series=n_series, tolerance=series.monitor.tolerance)
     shown = companions(
-        held.probabilities * held.n,
+        held.probabilities * held.held.n,
         counts,
-        n_effective=held.n / inflation,
-        inflation=inflation,
+        n_effective=held.held.n / held.inflation,
+        inflation=held.inflation,
         ordered=ordered,
         null=held.null,
     )

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-from detectors.sequential import EProcess, ShiryaevRoberts, budget_threshold, weighted_statistic
+from detectors.sequential import (
+    EProcess,
+    ShiryaevRoberts,
+    budget_threshold,
+    e_benjamini_hochberg,
+    weighted_statistic,
+)
 from schemas.models import ModelSpec
 from schemas.monitors import Monitor, Severity, Signal
 from streams.evaluator.lifecycle import Condition
@@ -18,6 +25,8 @@ CLEARING_E_VALUE: Final = 20.0
 """The mirrored test is sure at this e-value: wrong with probability .05."""
 CARRIER_SHARE: Final = 0.05
 """Series with at least this share of the weighted sum carry an alarm."""
+DISCOVERY_RATE: Final = 0.1
+"""Share of an alert's list that may be wrong, on average."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,13 +40,27 @@ class Carrier:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Discovery:
+    """A series on an alert's list, its e-value, and what it sees in this window."""
+
+    series: Series
+    reading: Reading
+    e_value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Alarm:
-    """A budget's weighted sum passed its threshold; `carriers` in order of their share, largest first."""
+    """A budget's weighted sum passed its threshold; `carriers` in order of their share, largest first.
+
+    `discoveries` are the series that have moved, in the order of their evidence, with their e-values: of those listed
+    at most `DISCOVERY_RATE` have not, on average. They need not be the carriers.
+    """
 
     severity: Severity
     statistic: float
     threshold: float
     carriers: tuple[Carrier, ...]
+    discoveries: tuple[Discovery, ...] = ()
 
     @property
     def leading(self) -> Carrier:
@@ -130,6 +153,7 @@ def watch(
     recovered: set[str] = set()
     closing = list(closing)
     kinds = {one.needs_labels for one in closing}
+    n_period = math.ceil(spec.false_alarm_budget.per / spec.cell)
     for one in closing:
         if one.monitor.detector != "e_detector":
             continue
@@ -137,6 +161,7 @@ def watch(
         state = states.setdefault(state_key(model_version, one), SeriesState())
         if _feed(state, reading):
             recovered.add(one.key)
+        _feed_listing(state, reading, n_period)
     known = {one.key: states.get(state_key(model_version, one)) for one in series if one.key in share}
     statistics = {key: kept.statistic for key, kept in known.items() if kept is not None}
     gathered = {key: kept.n_since_reset for key, kept in known.items() if kept is not None}
@@ -151,6 +176,12 @@ def watch(
     for alarm in alarms:
         for carrier in alarm.carriers:
             _raise(states[state_key(model_version, carrier.series)])
+    alarms = [
+        replace(
+            alarm, discoveries=_discoveries(alarm.severity, betting, share, states, model_version, readings, n_period)
+        )
+        for alarm in alarms
+    ]
     return Watched(
         readings=readings,
         statistics=statistics,
@@ -179,6 +210,36 @@ def _feed(state: SeriesState, reading: Reading) -> bool:
     clearing.update(reading.clearing_bets())
     state.clearing = clearing.to_list()
     return clearing.e_value >= CLEARING_E_VALUE
+
+
+def _feed_listing(state: SeriesState, reading: Reading, n_period: int) -> None:
+    """Take a reading into the second state, which begins anew after `n_period` windows: so E[M] <= n_period."""
+    if reading.log_bets is None:
+        return
+    kept = ShiryaevRoberts.from_list(state.listing) if state.listing else ShiryaevRoberts()
+    if kept.n_windows >= n_period or kept.log_m.size != reading.log_bets.size:
+        kept = ShiryaevRoberts()
+    kept.update(reading.log_bets)
+    state.listing = kept.to_list()
+
+
+def _discoveries(
+    severity: Severity,
+    series: Sequence[Series],
+    share: Mapping[str, float],
+    states: Mapping[str, SeriesState],
+    model_version: str,
+    readings: Mapping[str, Reading],
+    n_period: int,
+) -> tuple[Discovery, ...]:
+    """Choose by e-BH the series of a severity that have moved, among those that this window closes."""
+    family = [s for s in series if s.monitor.severity is severity and s.key in share and s.key in readings]
+    e_values = [
+        ShiryaevRoberts.from_list(listing).statistic / n_period if listing else 0.0
+        for listing in (states[state_key(model_version, s)].listing for s in family)
+    ]
+    chosen = e_benjamini_hochberg(e_values, DISCOVERY_RATE)
+    return tuple(Discovery(series=family[i], reading=readings[family[i].key], e_value=e_values[i]) for i in chosen)
 
 
 def _raise(state: SeriesState) -> None:
