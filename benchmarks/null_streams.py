@@ -2,8 +2,8 @@
 
 A stream is events in cells: each event falls into one of L slots that have an order and a value in [0, 1]. Algorithm A
 bets on the mean of the values, algorithm B on the slots. `known` detectors are told the truth: the shares, and the
-inflation of a stream a hundred times as long; `estimated` ones see a reference of `N_REFERENCE` cells of their own, as the
-evaluator does. In a cycle the cell of the day is the context.
+inflation of a stream a hundred times as long; `estimated` ones see a reference of `N_REFERENCE` cells of their own, as
+the evaluator does. In a cycle the cell of the day is the context.
 """
 
 from __future__ import annotations
@@ -58,6 +58,8 @@ class NullStream:
     name: str
     draw: Callable[[np.random.Generator, int, int], NDArray[np.float64]]
     edges: NDArray[np.float64]
+    has_known_truth: bool = True
+    """False for shuffled paths: each has a mean of its own."""
 
     @property
     def values(self) -> NDArray[np.float64]:
@@ -124,7 +126,9 @@ STREAMS: Final = (
     LOGNORMAL,
     *(NullStream(name=f"AR({rho:g}) events", draw=_autoregressive(rho), edges=_NORMAL_EDGES) for rho in (0.5, 0.9)),
     *(NullStream(name=f"AR({rho:g}) cells", draw=_wandering(rho), edges=_NORMAL_EDGES) for rho in (0.5, 0.9)),
-    NullStream(name="AR(.9) shuffled", draw=_autoregressive(0.9, shuffled=True), edges=_NORMAL_EDGES),
+    NullStream(
+        name="AR(.9) shuffled", draw=_autoregressive(0.9, shuffled=True), edges=_NORMAL_EDGES, has_known_truth=False
+    ),
 )
 """All but the cycle, which needs a context."""
 
@@ -132,7 +136,14 @@ Algorithm = Literal["A", "A both sides", "B"]
 Baseline = Literal["known", "estimated"]
 
 
-def bet_matrix(held: HeldAgainst, algorithm: Algorithm, values: NDArray[np.float64], n_series: int) -> Bets:
+def scores_of(stream: NullStream, algorithm: Algorithm) -> dict[str, Any]:
+    """What `SeasonalReference.of` is told of the slots."""
+    return {"ordered": True} if algorithm == "B" else {"values": stream.values}
+
+
+def bet_matrix(
+    held: HeldAgainst, algorithm: Algorithm, values: NDArray[np.float64], n_series: int, tolerance: float = 0.0
+) -> Bets:
     """What one event in each slot adds to each log-bet, shape (L, K).
 
     Parameters
@@ -145,11 +156,14 @@ def bet_matrix(held: HeldAgainst, algorithm: Algorithm, values: NDArray[np.float
         Shape (L,): of the slots, for A.
     n_series
         Series that share the error of the baseline.
+    tolerance
+        Of the monitor.
     """
     if algorithm == "B":
         bets = DistributionBets.ordered(
-            held.probabilities, n_effective=held.n_effective, n_series=n_series, inflation=held.inflation
-        )
+            held.probabilities, n_effective=held.n_effective, n_series=n_series, tolerance=tolerance,
+            inflation=held.inflation, freedom=held.freedom,
+        )  # fmt: skip
         return bets.matrix
     mean, worth = float(held.probabilities @ values), float(held.n_effective[0])
     level = BASELINE_ERROR / n_series
@@ -157,7 +171,7 @@ def bet_matrix(held: HeldAgainst, algorithm: Algorithm, values: NDArray[np.float
         "both" if algorithm == "A both sides" else "rise",
         upper=mean if worth >= _NEVER_WRONG else clopper_pearson_upper(mean * worth, worth, level),
         lower=mean if worth >= _NEVER_WRONG else clopper_pearson_lower(mean * worth, worth, level),
-        tolerance=0.0,
+        tolerance=tolerance,
         inflation=float(held.inflation[0]),
     )
     if test is None:
@@ -174,9 +188,10 @@ def matrices(
     *,
     contexts: NDArray[np.int64] | None = None,
     n_series: int = 1,
+    tolerance: float = 0.0,
 ) -> Iterator[list[Bets]]:
     """Bets of each run, one matrix for each context (one in all without); `reference` is (runs, cells, L)."""
-    of_scores: dict[str, Any] = {"ordered": True} if algorithm == "B" else {"values": stream.values}
+    of_scores = scores_of(stream, algorithm)
     which = [None] if contexts is None else sorted({int(c) for c in contexts})
     if baseline == "known":
         truth = stream.counts(rng, 1, _LONG)[0]
@@ -190,14 +205,15 @@ def matrices(
             n=_NEVER_WRONG,
             n_effective=np.full(held.n_effective.shape, _NEVER_WRONG),
             inflation=held.inflation,
+            freedom=np.full(held.n_effective.shape, np.inf),
         )
-        yield from [[bet_matrix(sure, algorithm, stream.values, n_series)]] * len(reference)
+        yield from [[bet_matrix(sure, algorithm, stream.values, n_series, tolerance)]] * len(reference)
         return
     for counts in reference:
         seasonal = SeasonalReference.of(counts, contexts, cells_per_cycle=CELLS_PER_DAY, **of_scores)
         if seasonal is None:
             raise ValueError(f"reference: {len(counts)} cells given, expected enough for an inflation")
-        yield [bet_matrix(seasonal.at(context), algorithm, stream.values, n_series) for context in which]
+        yield [bet_matrix(seasonal.at(context), algorithm, stream.values, n_series, tolerance) for context in which]
 
 
 def alarms(counts: Counts, bets: NDArray[np.float64], threshold: float, *, n_weighted: int = 1) -> NDArray[np.bool_]:

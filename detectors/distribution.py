@@ -85,6 +85,7 @@ class DistributionBets:
         n_series: int = 40,
         tolerance: float = 0.0,
         inflation: float | FloatArray = 1.0,
+        freedom: float | FloatArray = np.inf,
     ) -> "DistributionBets":
         """Bet on slots that have an order.
 
@@ -102,6 +103,8 @@ class DistributionBets:
             rank: 0.1 is the average value 5 % of the reference's events higher or lower.
         inflation
             v >= 1, by which log-bets are divided; one number or one for each score, shape (4,).
+        freedom
+            Degrees of freedom that v, and so n_effective, is known with; one number or one for each score, shape (4,).
 
         Returns
         -------
@@ -116,7 +119,7 @@ class DistributionBets:
         _check_settings(n_effective, n_series, tolerance, inflation)
         p = probabilities(as_counts(reference_counts, name="reference_counts"))
         g = legendre_scores(p)
-        tau = score_tolerances(p, g, n_effective=n_effective, n_series=n_series) + tolerance
+        tau = score_tolerances(p, g, n_effective=n_effective, n_series=n_series, freedom=freedom) + tolerance
         bets_at_all = tau < 1.0
         y = (g * bets_at_all)[:, :, None] * _SIGNS - np.where(bets_at_all, tau, 0.0)[:, None]
         bets = np.log1p(y[..., None] * DISTRIBUTION_GRID) / np.broadcast_to(inflation, (N_SCORES,))[:, None, None]

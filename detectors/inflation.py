@@ -158,7 +158,8 @@ def score_inflations(
     *,
     contexts: npt.ArrayLike | None = None,
     cells_per_cycle: int = 1,
-) -> FloatArray | None:
+    confidence: float | None = None,
+) -> tuple[FloatArray, FloatArray] | None:
     """Estimate the inflation of each score for itself: a score that hardly wanders need not pay for one that does.
 
     Parameters
@@ -169,24 +170,35 @@ def score_inflations(
         Shape (cells,): events.
     contexts, cells_per_cycle
         As for `variance_inflation`.
+    confidence
+        Of an upper bound, in (0, 1), which is then returned; the estimate itself if not given.
 
     Returns
     -------
-    numpy.ndarray or None
-        Shape (J,), each at least 1, and 1 for a score that is constant within contexts. None with too few cells, as
-        for `variance_inflation`.
+    tuple of numpy.ndarray or None
+        v, shape (J,), each at least 1, and 1 for a score that is constant within contexts; and the degrees of freedom
+        that it is known with, shape (J,), infinite for a constant score. None with too few cells, as for
+        `variance_inflation`.
+
+    Raises
+    ------
+    ValueError
+        If a setting is out of range.
     """
     check_at_least("cells_per_cycle", cells_per_cycle, 1)
+    if confidence is not None:
+        check_between("confidence", confidence, 0.0, 1.0)
     residuals = _Residuals.of(sums, squares, totals, contexts)
     if residuals.n_free < MINIMUM_CELLS:
         return None
-    found = np.ones(sums.shape[1])
+    v, freedom = np.ones(sums.shape[1]), np.full(sums.shape[1], np.inf)
     # Column by column: each has a bandwidth of its own.
-    found[residuals.varying] = [
-        float(_long_run(residuals, residuals.e[:, [j]], cells_per_cycle, 0.95)[0][0])
-        for j in range(residuals.e.shape[1])
-    ]
-    return found
+    for j, column in enumerate(np.flatnonzero(residuals.varying)):
+        e = residuals.e[:, [j]]
+        ratio, upper = _long_run(residuals, e, cells_per_cycle, 0.5 if confidence is None else confidence)
+        v[column] = float((ratio if confidence is None else upper)[0])
+        freedom[column] = 1.5 * residuals.n_free / (_bandwidth(e, cells_per_cycle) + 1.0)
+    return v, freedom
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

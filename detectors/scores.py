@@ -85,8 +85,15 @@ def legendre_scores(p: FloatArray) -> FloatArray:
     return np.asarray(g * np.divide(1.0, peak, out=np.zeros_like(peak), where=peak > _FLAT), dtype=np.float64)
 
 
-def score_tolerances(p: FloatArray, g: FloatArray, *, n_effective: float | FloatArray, n_series: int) -> FloatArray:
-    """Return tau_j = z sd(g_j) / sqrt(n_effective), how far the mean of a score may be off by sampling alone.
+def score_tolerances(
+    p: FloatArray,
+    g: FloatArray,
+    *,
+    n_effective: float | FloatArray,
+    n_series: int,
+    freedom: float | FloatArray = np.inf,
+) -> FloatArray:
+    """Return tau_j = t sd(g_j) / sqrt(n_effective), how far the mean of a score may be off by sampling alone.
 
     Parameters
     ----------
@@ -97,7 +104,9 @@ def score_tolerances(p: FloatArray, g: FloatArray, *, n_effective: float | Float
     n_effective
         Independent events that the reference is worth; one number, or shape (..., 4).
     n_series
-        S; z is the normal quantile at 1 - .01 / (8 S).
+        S; t is Student's quantile at 1 - .01 / (8 S).
+    freedom
+        Degrees of freedom that n_effective is known with; one number, or shape (4,). Infinite: t is the normal z.
 
     Returns
     -------
@@ -107,8 +116,11 @@ def score_tolerances(p: FloatArray, g: FloatArray, *, n_effective: float | Float
     n = np.broadcast_to(np.asarray(n_effective, dtype=np.float64), (*p.shape[:-1], N_SCORES))
     known = n > 0.0
     worth = np.where(known, n, 1.0)
-    z = -float(special.ndtri(BASELINE_ERROR / (N_DIRECTIONS * n_series)))
+    level = BASELINE_ERROR / (N_DIRECTIONS * n_series)
+    z = -float(special.ndtri(level))
+    df = np.asarray(freedom, dtype=np.float64)
+    t = np.where(np.isfinite(df), -special.stdtrit(np.where(np.isfinite(df), df, 1.0), level), z)
     pseudo = 0.25 * z * z
     padded = (p[..., None] * worth[..., None, :] + pseudo) / (worth + pseudo * p.shape[-1])[..., None, :]
     variance = (padded * g * g).sum(axis=-2) - (padded * g).sum(axis=-2) ** 2
-    return np.where(known, z * np.sqrt(np.maximum(variance, 0.0) / worth), np.inf)
+    return np.where(known, t * np.sqrt(np.maximum(variance, 0.0) / worth), np.inf)

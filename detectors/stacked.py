@@ -31,7 +31,7 @@ class HeldStack:
         Shape (S, R).
     n
         Shape (S,).
-    n_effective, inflation
+    n_effective, inflation, freedom
         Shape (S, J).
     """
 
@@ -39,6 +39,7 @@ class HeldStack:
     n: FloatArray
     n_effective: FloatArray
     inflation: FloatArray
+    freedom: FloatArray
 
 
 class StackedReferences:
@@ -55,6 +56,7 @@ class StackedReferences:
         self._whole = np.array([each.whole for each in references])
         self._kappa = np.array([each.kappa for each in references])
         self._inflation = np.array([np.broadcast_to(e.inflation, e.n_scores) for e in references])
+        self._freedom = np.array([np.broadcast_to(e.freedom, e.n_scores) for e in references])
         self._between = np.array([np.broadcast_to(e.between, e.n_scores) for e in references])
 
     def has(self, context: int | None) -> bool:
@@ -67,7 +69,9 @@ class StackedReferences:
         shares = self._whole / n[:, None]
         if context is None:
             worth = n[:, None] / self._inflation
-            return HeldStack(probabilities=shares, n=n, n_effective=worth, inflation=self._inflation)
+            return HeldStack(
+                probabilities=shares, n=n, n_effective=worth, inflation=self._inflation, freedom=self._freedom
+            )
         nothing = np.zeros(self._whole.shape[1])
         here = np.array([each.by_context.get(context, nothing) for each in self._references])
         n_here = here.sum(axis=1)
@@ -81,6 +85,7 @@ class StackedReferences:
             n=held,
             n_effective=1.0 / error,
             inflation=self._inflation,
+            freedom=self._freedom,
         )
 
 
@@ -102,18 +107,25 @@ class OrderedBets:
         self.matrices: FloatArray = np.empty((*p.shape, N_DIRECTIONS * DISTRIBUTION_GRID.size))
         for start in range(0, len(p), _AT_ONCE):
             some = slice(start, start + _AT_ONCE)
-            self.matrices[some] = _ordered(p[some], held.n_effective[some], held.inflation[some], n_series, tolerance)
+            part = HeldStack(
+                probabilities=p[some],
+                n=held.n[some],
+                n_effective=held.n_effective[some],
+                inflation=held.inflation[some],
+                freedom=held.freedom[some],
+            )
+            self.matrices[some] = _ordered(part, n_series, tolerance)
 
     def log_bets(self, counts: FloatArray) -> FloatArray:
         """Return the log-bets of one window of each series: counts (S, R) to (S, 64)."""
         return np.asarray((counts[:, None, :] @ self.matrices)[:, 0, :], dtype=np.float64)
 
 
-def _ordered(
-    p: FloatArray, n_effective: FloatArray, inflation: FloatArray, n_series: int, tolerance: float
-) -> FloatArray:
+def _ordered(held: HeldStack, n_series: int, tolerance: float) -> FloatArray:
+    p, inflation = held.probabilities, held.inflation
     g = legendre_scores(p)
-    tau = score_tolerances(p, g, n_effective=n_effective, n_series=n_series) + tolerance
+    worth, freedom = held.n_effective, held.freedom
+    tau = score_tolerances(p, g, n_effective=worth, n_series=n_series, freedom=freedom) + tolerance
     bets_at_all = tau < 1.0
     y = (g * bets_at_all[:, None, :])[..., None] * _SIGNS - np.where(bets_at_all, tau, 0.0)[:, None, :, None]
     bets = np.log1p(y[..., None] * DISTRIBUTION_GRID)
@@ -163,16 +175,16 @@ class Grown:
     statistic: FloatArray
 
 
-def grow(log_m: FloatArray | None, log_bets: FloatArray) -> Grown:
+def grow(log_m: FloatArray, log_bets: FloatArray) -> Grown:
     """Take one window into the Shiryaev-Roberts evidence of S series, as `ShiryaevRoberts.update` does into one's.
 
     Parameters
     ----------
     log_m
-        Shape (S, K): the evidence so far; None where all of it begins with this window.
+        Shape (S, K): the evidence so far; minus infinity for a series that begins with this window.
     log_bets
         Shape (S, K), finite.
     """
-    grown = np.minimum(log_bets if log_m is None else np.logaddexp(log_m, 0.0) + log_bets, LOG_CAP)
+    grown = np.minimum(np.logaddexp(log_m, 0.0) + log_bets, LOG_CAP)
     peak = grown.max(axis=1)
     return Grown(log_m=grown, statistic=np.exp(peak + np.log(np.exp(grown - peak[:, None]).mean(axis=1))))

@@ -39,6 +39,8 @@ class SeriesState(msgspec.Struct):
     """State of the mirrored e-process while an alarm of this series is in force."""
     statistic: float = 0.0
     value: float | None = None
+    listing: bytes = b""
+    """A second Shiryaev-Roberts state, zeroed once in a budget's period: what the list inside an alert rests on."""
 
 
 class AlertState(msgspec.Struct):

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-from detectors.sequential import budget_threshold, weighted_statistic
+from detectors.sequential import budget_threshold, e_benjamini_hochberg, weighted_statistic
 from schemas.models import ModelSpec
 from schemas.monitors import Monitor, Severity, Signal
-from streams.evaluator.feeding import feed
+from streams.evaluator.feeding import feed, statistic_of
 from streams.evaluator.lifecycle import Condition
 from streams.evaluator.series import Reading, Series
 from streams.evaluator.state import SeriesState
 
 CARRIER_SHARE: Final = 0.05
 """Series with at least this share of the weighted sum carry an alarm."""
+DISCOVERY_RATE: Final = 0.1
+"""Share of an alert's list that may be wrong, on average."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,13 +33,27 @@ class Carrier:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Discovery:
+    """A series on an alert's list, its e-value, and what it sees in this window."""
+
+    series: Series
+    reading: Reading
+    e_value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Alarm:
-    """A budget's weighted sum passed its threshold; `carriers` in order of their share, largest first."""
+    """A budget's weighted sum passed its threshold; `carriers` in order of their share, largest first.
+
+    `discoveries` are the series that have moved, in the order of their evidence, with their e-values: of those listed
+    at most `DISCOVERY_RATE` have not, on average. They need not be the carriers.
+    """
 
     severity: Severity
     statistic: float
     threshold: float
     carriers: tuple[Carrier, ...]
+    discoveries: tuple[Discovery, ...] = ()
 
     @property
     def leading(self) -> Carrier:
@@ -127,11 +144,12 @@ def watch(
     """
     closing = [one for one in closing if one.monitor.detector == "e_detector"]
     kinds = {one.needs_labels for one in closing}
+    n_period = math.ceil(spec.false_alarm_budget.per / spec.cell)
     readings = dict(read(closing))
     fed: dict[str, SeriesState] = {}
     for name in readings:
         fed[name] = states.setdefault(f"{model_version}|{name}", SeriesState())
-    recovered = feed(fed, readings)
+    recovered = feed(fed, readings, n_period)
     known = {one.key: states.get(f"{model_version}|{one.key}") for one in series if one.key in share}
     statistics = {key: kept.statistic for key, kept in known.items() if kept is not None}
     gathered = {key: kept.n_since_reset for key, kept in known.items() if kept is not None}
@@ -146,6 +164,12 @@ def watch(
     for alarm in alarms:
         for carrier in alarm.carriers:
             _raise(states[state_key(model_version, carrier.series)])
+    alarms = [
+        replace(
+            alarm, discoveries=_discoveries(alarm.severity, betting, share, states, model_version, readings, n_period)
+        )
+        for alarm in alarms
+    ]
     return Watched(
         readings=readings,
         statistics=statistics,
@@ -153,6 +177,22 @@ def watch(
         alarms=tuple(alarms),
         recovered=recovered,
     )
+
+
+def _discoveries(
+    severity: Severity,
+    series: Sequence[Series],
+    share: Mapping[str, float],
+    states: Mapping[str, SeriesState],
+    model_version: str,
+    readings: Mapping[str, Reading],
+    n_period: int,
+) -> tuple[Discovery, ...]:
+    """Choose by e-BH the series of a severity that have moved, among those that this window closes."""
+    family = [s for s in series if s.monitor.severity is severity and s.key in share and s.key in readings]
+    e_values = [statistic_of(states[state_key(model_version, s)].listing) / n_period for s in family]
+    chosen = e_benjamini_hochberg(e_values, DISCOVERY_RATE)
+    return tuple(Discovery(series=family[i], reading=readings[family[i].key], e_value=e_values[i]) for i in chosen)
 
 
 def _raise(state: SeriesState) -> None:

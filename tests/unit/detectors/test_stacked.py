@@ -45,8 +45,14 @@ def test_bets_are_those_of_each_series(ordered: bool, context: int | None) -> No
         assert held.probabilities[i] == pytest.approx(alone.probabilities)
         assert held.n[i] == pytest.approx(alone.n)
         assert held.n_effective[i] == pytest.approx(np.broadcast_to(alone.n_effective, held.n_effective[i].shape))
+        known = {"freedom": alone.freedom} if ordered else {}
         bets = build(
-            alone.probabilities, n_effective=alone.n_effective, n_series=40, tolerance=0.02, inflation=alone.inflation
+            alone.probabilities,
+            n_effective=alone.n_effective,
+            n_series=40,
+            tolerance=0.02,
+            inflation=alone.inflation,
+            **known,  # type: ignore[arg-type]
         )
         assert together[i] == pytest.approx(bets.log_bets(counts[i]), rel=1e-9, abs=1e-12)
     assert stack.has(5) is (context is not None)
@@ -57,7 +63,7 @@ def test_bets_are_those_of_each_series(ordered: bool, context: int | None) -> No
 def test_evidence_grows_as_one_series_does() -> None:
     rng = np.random.default_rng(5)
     alone = [ShiryaevRoberts() for _ in range(4)]
-    log_m = None
+    log_m = np.full((4, 64), -np.inf)
     for window in range(30):
         bets = rng.normal(0.3, 1.0, (4, 64))
         if window == 20:
