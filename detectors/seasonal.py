@@ -33,8 +33,8 @@ from detectors.scores import legendre_scores, probabilities
 
 CAUTION: Final = 0.75
 """The four scores of a feature are bet on together, so the lowest of four estimates decides. Therefore each v is taken
-at its upper quartile, and what it is known with goes into Student's t. Without that ten features on a stream whose level
-wanders with .9 from cell to cell raise 1.7 false alarms where 1 is allowed."""
+at its upper quartile, and what it is known with goes into Student's t. Without that ten features on a stream whose
+level wanders with .9 from cell to cell raise 1.7 false alarms where 1 is allowed."""
 
 KAPPA: Final = 200.0
 """Weight of the whole, in events, for references too short to tell a cycle from chance."""
