@@ -217,7 +217,7 @@ class EngineSettings(_Group):
     fetch_max_records: int = Field(default=500, ge=1)
     """Records handed to a Processor at a time; small chunks stay in the cache."""
     fetch_max_wait_seconds: float = Field(default=0.4, gt=0, le=5)
-    """How long a broker holds a fetch while there is nothing new. Apache Kafka answers as soon as there is; a broker that
+    """How long a broker holds a fetch while there is nothing new. Apache Kafka answers as soon as there is; one that
     answers only when this is over adds it to every step."""
     queue_max_records: int = Field(default=100_000, ge=1)
     """High water of a task's queue, where its partition is paused."""
