@@ -1,73 +1,163 @@
-"""Run lengths of algorithm A without any drift, with baseline and inflation both estimated from a reference.
+"""Run lengths without any drift: what the promises of algorithms A and B come to on streams of several laws.
 
-    python -m benchmarks.run_lengths
+    python -m benchmarks.run_lengths [--write]
 
-A rate whose log-mean follows an AR(1), 100 events a cell, is held against a reference of 112 cells (four weeks of six
-hours). The promise is an average run length of at least c windows, and at most a tenth of alarms within c/10. Both the
-estimate of the inflation that the evaluator divides by and its upper confidence bound are shown.
+Four tables: the average run length and early alarms, with baseline and inflation known and estimated from four weeks;
+the same for many series on one budget; a stream with a daily cycle, by context and as a whole; and what a tolerance
+keeps silent. `--write` puts them into docs/statistics.md. A few minutes on one core.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
 
-from detectors.baseline import clopper_pearson_upper
-from detectors.bounded_mean import BoundedMean
-from detectors.inflation import variance_inflation
-from detectors.sequential import ShiryaevRoberts
+from benchmarks.null_streams import (
+    CELLS_PER_DAY,
+    DAILY,
+    N_REFERENCE,
+    NORMAL,
+    STREAMS,
+    Algorithm,
+    NullStream,
+    RunLengths,
+    alarms,
+    bet_matrix,
+    matrices,
+    scores_of,
+    simulate,
+)
+from benchmarks.statistics_page import markdown, show, wants_writing
+from detectors.seasonal import SeasonalReference
 
-C = 240.0
-N_CELLS = 112
-N_EVENTS = 100
-N_WINDOWS = 1_200
-N_RUNS = 100
-N_SERIES = 40
-BASE, SPREAD = 0.3, 0.06
+C: Final = 240.0
+N_RUNS: Final = 600
+N_WINDOWS: Final = 1_200
+N_WEIGHTED: Final = 10
+SEED: Final = 5
+ALGORITHMS: Final[tuple[Algorithm, ...]] = ("A", "A both sides", "B")
+_TOLERATED: Final = (0.0, 0.05, 0.1, 0.2, 0.4)
+_SHIFTS: Final = (0.05, 0.1, 0.2, 0.5)
+_MANY_EVENTS: Final = 50
+"""Times the events of a usual cell."""
 
 
-def counts(rng: np.random.Generator, n_cells: int, rho: float) -> NDArray[np.int64]:
-    """Events per cell of a rate that wanders as an AR(1) around `BASE`; shape (n_cells,)."""
-    z = np.empty(n_cells)
-    noise = rng.normal(size=n_cells)
-    z[0] = noise[0]
-    for t in range(1, n_cells):
-        z[t] = rho * z[t - 1] + np.sqrt(1 - rho**2) * noise[t]
-    return rng.binomial(N_EVENTS, np.clip(BASE + SPREAD * z, 0.01, 0.99))
+def promises() -> str:
+    """Average run lengths and early alarms."""
+    rows = []
+    for stream in STREAMS:
+        for algorithm in ALGORITHMS:
+            for baseline in ("known", "estimated"):
+                if baseline == "known" and not stream.has_known_truth:
+                    continue
+                raised = simulate(stream, algorithm, baseline, threshold=C, runs=N_RUNS, windows=N_WINDOWS, seed=SEED)
+                found = RunLengths.of(raised, C)
+                rows.append([
+                    stream.name, algorithm, baseline, f"{found.mean:.0f} ± {found.se:.0f}", f"{found.early:.3f}",
+                    f"{found.per_threshold:.2f}", "yes" if found.keeps(C) else "**no**",
+                ])  # fmt: skip
+    header = ["stream", "bets", "baseline and v", "run length", "alarm within c/10", "alarms in c windows", "kept"]
+    return markdown(header, rows)
 
 
-def run_length(rng: np.random.Generator, rho: float, which: Literal["ratio", "upper"]) -> tuple[int, float]:
-    """Windows until a false alarm (at most `N_WINDOWS`), and the inflation that was divided by."""
-    reference = counts(rng, N_CELLS, rho)
-    found = variance_inflation(reference, np.full(N_CELLS, N_EVENTS), cells_per_cycle=4)
-    if found is None:
-        raise ValueError(f"reference: {N_CELLS} cells given, expected enough to estimate an inflation")
-    v = found.ratio if which == "ratio" else found.upper
-    m0 = clopper_pearson_upper(reference.sum() / v, N_CELLS * N_EVENTS / v, 0.01 / N_SERIES)
-    test, evidence = BoundedMean(m0=m0, inflation=v), ShiryaevRoberts()
-    for window, n1 in enumerate(counts(rng, N_WINDOWS, rho), start=1):
-        evidence.update(test.bernoulli_log_bets(int(n1), N_EVENTS - int(n1)))
-        if evidence.statistic >= C:
-            return window, v
-    return N_WINDOWS, v
+def budgets() -> str:
+    """Ten series on one budget: alarms against what is allowed."""
+    rows = []
+    for stream in STREAMS:
+        found = [
+            RunLengths.of(
+                simulate(
+                    stream, algorithm, "estimated", threshold=C, runs=N_RUNS, windows=N_WINDOWS, seed=SEED,
+                    n_weighted=N_WEIGHTED,
+                ),
+                C,
+            )
+            for algorithm in ("A", "B")
+        ]  # fmt: skip
+        rows.append([stream.name, "1", *(f"{each.per_threshold:.2f} ± {each.per_threshold_se:.2f}" for each in found)])
+    return markdown(["stream", "allowed", "measured, A", "measured, B"], rows)
+
+
+def as_if_independent(algorithm: Algorithm, *, runs: int, windows: int, threshold: float, seed: int) -> RunLengths:
+    """The daily cycle held against the whole, with the inflation that it would have without the cycle."""
+    rng = np.random.default_rng(seed)
+    counts = DAILY.counts(rng, runs, N_REFERENCE + windows)
+    contexts = np.arange(N_REFERENCE) % CELLS_PER_DAY
+    bets = []
+    for reference in counts[:, :N_REFERENCE]:
+        whole = SeasonalReference.of(reference, **scores_of(DAILY, algorithm))
+        split = SeasonalReference.of(reference, contexts, **scores_of(DAILY, algorithm))
+        if whole is None or split is None:
+            raise ValueError(f"reference: {len(reference)} cells given, expected enough for an inflation")
+        held = whole.at(None)
+        v = split.inflation
+        naive = replace(held, n_effective=held.n / v, inflation=v, freedom=split.freedom)
+        bets.append([bet_matrix(naive, algorithm, DAILY.values, 1)])
+    return RunLengths.of(alarms(counts[:, N_REFERENCE:], np.array(bets), threshold), threshold)
+
+
+def delays(
+    stream: NullStream, algorithm: Algorithm, shift: float, *, by_context: bool, runs: int, threshold: float, seed: int
+) -> NDArray[np.float64]:
+    """Windows until a shift, in standard deviations, is found; infinite where it is not within 200."""
+    rng = np.random.default_rng(seed)
+    reference = stream.counts(rng, runs, N_REFERENCE)
+    moved = replace(stream, draw=lambda r, n, cells: stream.draw(r, n, cells) + shift).counts(rng, runs, 200)
+    contexts = np.arange(N_REFERENCE) % CELLS_PER_DAY if by_context else None
+    bets = np.array(list(matrices(stream, algorithm, "estimated", reference, rng, contexts=contexts)))
+    raised = alarms(moved, bets, threshold)
+    return np.where(raised.any(axis=1), raised.argmax(axis=1) + 1.0, np.inf)
+
+
+def seasons() -> str:
+    """A daily cycle without drift, and how soon a shift is found in it."""
+    rows = []
+    for algorithm in ("A", "B"):
+        for name, by_context in (("cell of the day", True), ("the whole", False)):
+            raised = simulate(
+                DAILY, algorithm, "estimated", threshold=C, runs=N_RUNS, windows=N_WINDOWS, seed=SEED,
+                by_context=by_context,
+            )  # fmt: skip
+            late = delays(DAILY, algorithm, 0.4, by_context=by_context, runs=200, threshold=C, seed=SEED)
+            median = float(np.median(late))
+            shown = f"{median:.0f}" if np.isfinite(median) else "not in 200"
+            rows.append([algorithm, name, f"{RunLengths.of(raised, C).per_threshold:.2f}", shown])
+        naive = as_if_independent(algorithm, runs=N_RUNS, windows=N_WINDOWS, threshold=C, seed=SEED)
+        rows.append([algorithm, "the whole, v without the cycle", f"{naive.per_threshold:.2f}", ""])
+    header = ["bets", "held against", "alarms in c windows (allowed: 1)", "windows to find .4 standard deviations"]
+    return markdown(header, rows)
+
+
+def tolerated(shift: float, tolerance: float, *, runs: int, windows: int, threshold: float, seed: int) -> float:
+    """Share of runs with an alarm, for a shift in standard deviations of a stream with very many events."""
+    rng = np.random.default_rng(seed)
+    reference = NORMAL.counts(rng, runs, N_REFERENCE) * _MANY_EVENTS
+    moved = replace(NORMAL, draw=lambda r, n, cells: NORMAL.draw(r, n, cells) + shift)
+    now = moved.counts(rng, runs, windows) * _MANY_EVENTS
+    bets = np.array(list(matrices(NORMAL, "B", "estimated", reference, rng, tolerance=tolerance)))
+    return float(alarms(now, bets, threshold).any(axis=1).mean())
+
+
+def tolerances() -> str:
+    """Which shifts raise an alarm within 100 windows, by tolerance."""
+    rows = [
+        [f"{tolerance:g}", *(
+            f"{tolerated(shift, tolerance, runs=50, windows=100, threshold=C, seed=SEED):.2f}" for shift in _SHIFTS
+        )]
+        for tolerance in _TOLERATED
+    ]  # fmt: skip
+    return markdown(["tolerance", *(f"shift of {shift:g} sd" for shift in _SHIFTS)], rows)
 
 
 def main() -> None:
-    table = Table(title=f"c = {C:.0f} windows, no drift, runs of at most {N_WINDOWS}")
-    for column in ("AR(1)", "divided by", "median v", "mean run length >=", "share within c/10"):
-        table.add_column(column, justify="right")
-    for rho in (0.0, 0.5, 0.9):
-        for which in ("ratio", "upper"):
-            rng = np.random.default_rng(5)
-            runs = [run_length(rng, rho, which) for _ in range(N_RUNS)]
-            lengths = np.array([length for length, _ in runs])
-            v = float(np.median([v for _, v in runs]))
-            table.add_row(f"{rho:.1f}", which, f"{v:.1f}", f"{lengths.mean():.0f}", f"{(lengths <= C / 10).mean():.3f}")
-    Console().print(table)
+    write = wants_writing("Run lengths without drift.")
+    for name, measure in (
+        ("run-lengths", promises), ("budgets", budgets), ("seasons", seasons), ("tolerances", tolerances),
+    ):  # fmt: skip
+        show({name: measure()}, write=write)
 
 
 if __name__ == "__main__":

@@ -111,11 +111,12 @@ class KafkaBroker(ChildBroker):
         _require("java", "a Java runtime, 17 or newer (Debian: apt-get install openjdk-17-jre-headless)")
         fetch_libs(self._libs)
         data = self.folder / "data"
-        (self.folder / "server.properties").write_text(self._properties(data))
+        (self.folder / "server.properties").write_text(self.properties(data))
         if not (data / "meta.properties").exists():
             self._format()
 
-    def _properties(self, data: Path) -> str:
+    def properties(self, data: Path) -> str:
+        """Return the configuration."""
         listeners = {} if self.security is None else self.security.listeners
         plain = f"PLAINTEXT://{HOST}:{self.port}"
         encrypted = [(name, each.advertised_host, each.port) for name, each in listeners.items()]
@@ -136,8 +137,7 @@ class KafkaBroker(ChildBroker):
         return ["java", "-Xms256m", "-Xmx1g", *self._java("kafka.Kafka"), *self._config()]
 
     def _format(self) -> None:
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        options = ["format", f"--cluster-id={cluster}", "-c", *self._config()]
+        options = ["format", f"--cluster-id={self.new_cluster_id()}", "-c", *self._config()]
         command = ["java", *self._java("kafka.tools.StorageTool"), *options]
         if self.security is not None:
             command += self.security.format_options()
@@ -147,6 +147,10 @@ class KafkaBroker(ChildBroker):
         if done.returncode != 0:
             msg = f"formatting {self.folder / 'data'} failed with code {done.returncode}: {done.stderr[-2000:]}"
             raise BrokerError(msg)
+
+    def new_cluster_id(self) -> str:
+        """Return the id that the data folder is formatted with: of a cluster of its own."""
+        return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
     def _java(self, main: str) -> list[str]:
         quiet = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true"]

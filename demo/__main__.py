@@ -86,6 +86,7 @@ def environment(options: Options, broker: Broker) -> dict[str, str]:
         "PLUMBLINE_ENGINE_PROCESSING_GUARANTEE": "exactly_once" if broker.supports_transactions else "at_least_once",
         # A stage that has nothing to say moves its positions with its heartbeats; the simulator waits for them.
         "PLUMBLINE_ENGINE_HEARTBEAT_INTERVAL_SECONDS": "0.5",
+        "PLUMBLINE_ENGINE_FETCH_MAX_WAIT_SECONDS": "0.05",  # the embedded broker answers no earlier
         "PLUMBLINE_ENGINE_SESSION_TIMEOUT_SECONDS": "6.0",
         "PLUMBLINE_GOVERNOR_SIGNING_KEY": secrets.token_hex(16),
         "PLUMBLINE_WEB_PORT": str(port),

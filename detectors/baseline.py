@@ -58,7 +58,7 @@ class Baseline:
     inflation: float
 
 
-def upper_bounds(k: FloatArray, n: float, level: float) -> FloatArray:
+def upper_bounds(k: FloatArray, n: float | FloatArray, level: float) -> FloatArray:
     """Return `clopper_pearson_upper` for many counts at once.
 
     Parameters
@@ -66,7 +66,7 @@ def upper_bounds(k: FloatArray, n: float, level: float) -> FloatArray:
     k
         Shape (R,): real-valued successes, each in [0, n].
     n
-        Real-valued trials, at least 0.
+        Real-valued trials, at least 0; one number or shape (R,).
     level
         Error probability of each bound, in (0, 1).
 

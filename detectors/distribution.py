@@ -24,7 +24,7 @@ from scipy import special
 
 from detectors.arrays import FloatArray, as_counts, check_at_least
 from detectors.baseline import upper_bounds
-from detectors.scores import BASELINE_ERROR, N_DIRECTIONS, legendre_scores, probabilities, score_tolerances
+from detectors.scores import BASELINE_ERROR, N_DIRECTIONS, N_SCORES, legendre_scores, probabilities, score_tolerances
 from detectors.sequential import DISTRIBUTION_GRID, MEAN_GRID
 
 _SIGNS: Final = np.array([1.0, -1.0])
@@ -81,10 +81,11 @@ class DistributionBets:
         cls,
         reference_counts: npt.ArrayLike,
         *,
-        n_effective: float,
+        n_effective: float | FloatArray,
         n_series: int = 40,
         tolerance: float = 0.0,
-        inflation: float = 1.0,
+        inflation: float | FloatArray = 1.0,
+        freedom: float | FloatArray = np.inf,
     ) -> "DistributionBets":
         """Bet on slots that have an order.
 
@@ -94,13 +95,16 @@ class DistributionBets:
             Shape (R,): counts, or probabilities such as `shrink` returns, in increasing order of value;
             indicators left out.
         n_effective
-            Independent events that the reference is worth; 0 never bets.
+            Independent events that the reference is worth, one number or one for each score, shape (4,); 0 never bets.
         n_series
             S, the series that share `BASELINE_ERROR`.
         tolerance
-            Move of a score's mean that is of no interest; a score runs from -1 to 1.
+            Move of a score's mean that is of no interest; a score runs from -1 to 1, and the first one is twice the
+            rank: 0.1 is the average value 5 % of the reference's events higher or lower.
         inflation
-            v >= 1, by which log-bets are divided.
+            v >= 1, by which log-bets are divided; one number or one for each score, shape (4,).
+        freedom
+            Degrees of freedom that v, and so n_effective, is known with; one number or one for each score, shape (4,).
 
         Returns
         -------
@@ -115,21 +119,22 @@ class DistributionBets:
         _check_settings(n_effective, n_series, tolerance, inflation)
         p = probabilities(as_counts(reference_counts, name="reference_counts"))
         g = legendre_scores(p)
-        tau = score_tolerances(p, g, n_effective=n_effective, n_series=n_series) + tolerance
+        tau = score_tolerances(p, g, n_effective=n_effective, n_series=n_series, freedom=freedom) + tolerance
         bets_at_all = tau < 1.0
         y = (g * bets_at_all)[:, :, None] * _SIGNS - np.where(bets_at_all, tau, 0.0)[:, None]
-        bets = np.log1p(y[..., None] * DISTRIBUTION_GRID).reshape(p.size, N_DIRECTIONS * DISTRIBUTION_GRID.size)
-        return cls(matrix=bets / inflation, owners=np.empty(0, dtype=np.int64))
+        bets = np.log1p(y[..., None] * DISTRIBUTION_GRID) / np.broadcast_to(inflation, (N_SCORES,))[:, None, None]
+        matrix = bets.reshape(p.size, N_DIRECTIONS * DISTRIBUTION_GRID.size)
+        return cls(matrix=matrix, owners=np.empty(0, dtype=np.int64))
 
     @classmethod
     def categorical(
         cls,
         reference_counts: npt.ArrayLike,
         *,
-        n_effective: float,
+        n_effective: float | FloatArray,
         n_series: int = 40,
         tolerance: float = 0.0,
-        inflation: float = 1.0,
+        inflation: float | FloatArray = 1.0,
         slots: Sequence[int] | None = None,
     ) -> "DistributionBets":
         """Bet on a rise of single slots against the rest.
@@ -139,13 +144,13 @@ class DistributionBets:
         reference_counts
             Shape (R,): counts or probabilities, in any order.
         n_effective
-            Independent events that the reference is worth; 0 never bets.
+            Independent events that the reference is worth, one number or one for each slot, shape (R,); 0 never bets.
         n_series
             S, the series that share `BASELINE_ERROR`.
         tolerance
             Rise of a share that is of no interest, in [0, 1].
         inflation
-            v >= 1, by which log-bets are divided.
+            v >= 1, by which log-bets are divided; one number or one for each slot, shape (R,).
         slots
             The slots that are bet on (the indicators of a numeric feature, say); all if not given.
 
@@ -165,12 +170,14 @@ class DistributionBets:
         if owners.size and not (owners.min() >= 0 and owners.max() < p.size):
             raise ValueError(f"slots: {owners.tolist()} given, expected positions in 0..{p.size - 1}")
         level = BASELINE_ERROR / (n_series * max(owners.size, 1))
-        m0 = upper_bounds(p[owners] * n_effective, n_effective, level) + tolerance
+        worth = np.broadcast_to(np.asarray(n_effective, dtype=np.float64), p.shape)[owners]
+        m0 = upper_bounds(p[owners] * worth, worth, level) + tolerance
         stake = np.where(m0 < 1.0, 1.0, 0.0)[:, None] * MEAN_GRID
         matrix = np.empty((p.size, owners.size, MEAN_GRID.size))
         matrix[:] = np.log1p(-stake)
         matrix[owners, np.arange(owners.size)] = np.log1p(stake * (1.0 / m0 - 1.0)[:, None])
-        return cls(matrix=matrix.reshape(p.size, owners.size * MEAN_GRID.size) / inflation, owners=owners)
+        matrix /= np.broadcast_to(np.asarray(inflation, dtype=np.float64), p.shape)[owners][:, None]
+        return cls(matrix=matrix.reshape(p.size, owners.size * MEAN_GRID.size), owners=owners)
 
     @property
     def n_components(self) -> int:
@@ -235,8 +242,12 @@ class DistributionBets:
         return n
 
 
-def _check_settings(n_effective: float, n_series: int, tolerance: float, inflation: float) -> None:
-    check_at_least("n_effective", n_effective, 0.0)
+def _check_settings(
+    n_effective: float | FloatArray, n_series: int, tolerance: float, inflation: float | FloatArray
+) -> None:
+    for name, given, least in (("n_effective", n_effective, 0.0), ("inflation", inflation, 1.0)):
+        values = np.atleast_1d(np.asarray(given, dtype=np.float64))
+        if values.size:
+            check_at_least(name, float(values.min()), least)
     check_at_least("n_series", n_series, 1)
     check_at_least("tolerance", tolerance, 0.0)
-    check_at_least("inflation", inflation, 1.0)

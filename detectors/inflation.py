@@ -151,17 +151,68 @@ def distribution_inflation(
     return _inflation(residuals, cells_per_cycle, confidence)
 
 
+def score_inflations(
+    sums: FloatArray,
+    squares: FloatArray,
+    totals: FloatArray,
+    *,
+    contexts: npt.ArrayLike | None = None,
+    cells_per_cycle: int = 1,
+    confidence: float | None = None,
+) -> tuple[FloatArray, FloatArray] | None:
+    """Estimate the inflation of each score for itself: a score that hardly wanders need not pay for one that does.
+
+    Parameters
+    ----------
+    sums, squares
+        Shape (cells, J): sums of each score and of its square over a cell's events.
+    totals
+        Shape (cells,): events.
+    contexts, cells_per_cycle
+        As for `variance_inflation`.
+    confidence
+        Of an upper bound, in (0, 1), which is then returned; the estimate itself if not given.
+
+    Returns
+    -------
+    tuple of numpy.ndarray or None
+        v, shape (J,), each at least 1, and 1 for a score that is constant within contexts; and the degrees of freedom
+        that it is known with, shape (J,), infinite for a constant score. None with too few cells, as for
+        `variance_inflation`.
+
+    Raises
+    ------
+    ValueError
+        If a setting is out of range.
+    """
+    check_at_least("cells_per_cycle", cells_per_cycle, 1)
+    if confidence is not None:
+        check_between("confidence", confidence, 0.0, 1.0)
+    residuals = _Residuals.of(sums, squares, totals, contexts)
+    if residuals.n_free < MINIMUM_CELLS:
+        return None
+    v, freedom = np.ones(sums.shape[1]), np.full(sums.shape[1], np.inf)
+    # Column by column: each has a bandwidth of its own.
+    for j, column in enumerate(np.flatnonzero(residuals.varying)):
+        e = residuals.e[:, [j]]
+        ratio, upper = _long_run(residuals, e, cells_per_cycle, 0.5 if confidence is None else confidence)
+        v[column] = float((ratio if confidence is None else upper)[0])
+        freedom[column] = 1.5 * residuals.n_free / (_bandwidth(e, cells_per_cycle) + 1.0)
+    return v, freedom
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Residuals:
     """Sums of J scores per cell less what their context expects, and what independent events would do.
 
-    `e` (cells, J) is scaled to the variance of independent events, columns without variance left out; `n_cells` hold
-    events, in `n_contexts` contexts.
+    `e` (cells, varying columns) is scaled to the variance of independent events, columns without variance left out;
+    `varying` (J,) says which are in. `n_cells` hold events, in `n_contexts` contexts.
     """
 
     e: FloatArray
     n_cells: int
     n_contexts: int
+    varying: npt.NDArray[np.bool_]
 
     @classmethod
     def of(
@@ -181,7 +232,17 @@ class _Residuals:
         second = squares.sum(axis=0)
         independent = second - (size * mean * mean).sum(axis=0)
         varying = independent > _ROUNDING * second
-        return cls(e=e[:, varying] / np.sqrt(independent[varying]), n_cells=int(n.size), n_contexts=int(used.size))
+        return cls(
+            e=e[:, varying] / np.sqrt(independent[varying]),
+            n_cells=int(n.size),
+            n_contexts=int(used.size),
+            varying=varying,
+        )
+
+    @property
+    def n_free(self) -> int:
+        """Cells less the means that were estimated, but one."""
+        return self.n_cells + 1 - self.n_contexts
 
 
 def _bandwidth(residuals: FloatArray, cells_per_cycle: int) -> int:
@@ -200,21 +261,29 @@ def _inflation(residuals: _Residuals, cells_per_cycle: int, confidence: float) -
     """Inflation of the column that has the largest one."""
     check_at_least("cells_per_cycle", cells_per_cycle, 1)
     check_between("confidence", confidence, 0.0, 1.0)
-    n_cells, e = residuals.n_cells, residuals.e
-    n_free = n_cells + 1 - residuals.n_contexts
-    if n_free < MINIMUM_CELLS:
+    if residuals.n_free < MINIMUM_CELLS:
         return None
-    ratio = upper = 1.0
-    if not e.size:
-        return Inflation(ratio=ratio, upper=upper, n_cells=n_cells)
+    if not residuals.e.size:
+        return Inflation(ratio=1.0, upper=1.0, n_cells=residuals.n_cells)
+    ratio, upper = _long_run(residuals, residuals.e, cells_per_cycle, confidence)
+    return Inflation(ratio=float(ratio.max()), upper=float(upper.max()), n_cells=residuals.n_cells)
+
+
+def _long_run(
+    residuals: _Residuals, e: FloatArray, cells_per_cycle: int, confidence: float
+) -> tuple[FloatArray, FloatArray]:
+    """Largest estimate over the bandwidths, and its upper bound, of each column of `e`; at least 1."""
+    n_free = residuals.n_free
     largest = _bandwidth(e, cells_per_cycle)
     covariances = np.array([(e[lag:] * e[: e.shape[0] - lag]).sum(axis=0) for lag in range(largest + 1)])
+    ratio, upper = np.ones(e.shape[1]), np.ones(e.shape[1])
     for bandwidth in {0, *(1 << i for i in range(largest.bit_length())), largest}:
         weights = 2.0 * (1.0 - np.arange(bandwidth + 1) / (bandwidth + 1.0))
         weights[0] = 1.0
-        centring = (1.0 - (bandwidth + 1.0) / e.shape[0]) * n_free / n_cells
-        estimate = float((weights @ covariances[: bandwidth + 1]).max()) / centring
+        centring = (1.0 - (bandwidth + 1.0) / e.shape[0]) * n_free / residuals.n_cells
+        estimate = weights @ covariances[: bandwidth + 1] / centring
         freedom = 1.5 * n_free / (bandwidth + 1.0)
-        ratio = max(ratio, estimate)
-        upper = max(upper, estimate * freedom / (2.0 * float(special.gammaincinv(freedom / 2.0, 1.0 - confidence))))
-    return Inflation(ratio=ratio, upper=upper, n_cells=n_cells)
+        ratio = np.maximum(ratio, estimate)
+        bound = freedom / (2.0 * float(special.gammaincinv(freedom / 2.0, 1.0 - confidence)))
+        upper = np.maximum(upper, estimate * bound)
+    return ratio, upper

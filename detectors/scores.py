@@ -48,14 +48,14 @@ def mid_ranks(p: FloatArray) -> FloatArray:
     Parameters
     ----------
     p
-        Shape (R,): shares in increasing order of value, with sum 1.
+        Shape (..., R): shares in increasing order of value, with sum 1.
 
     Returns
     -------
     numpy.ndarray
-        Shape (R,), in [0, 1]. A slot without share sits on the edge between its neighbours.
+        Shape (..., R), in [0, 1]. A slot without share sits on the edge between its neighbours.
     """
-    return np.asarray(np.cumsum(p) - 0.5 * p, dtype=np.float64)
+    return np.asarray(np.cumsum(p, axis=-1) - 0.5 * p, dtype=np.float64)
 
 
 def legendre_scores(p: FloatArray) -> FloatArray:
@@ -66,48 +66,61 @@ def legendre_scores(p: FloatArray) -> FloatArray:
     Parameters
     ----------
     p
-        Shape (R,): shares in increasing order of value, with sum 1.
+        Shape (..., R): shares in increasing order of value, with sum 1.
 
     Returns
     -------
     numpy.ndarray
-        Shape (R, 4). A score that is the same in all slots (a single slot) is 0.
+        Shape (..., R, 4). A score that is the same in all slots (a single slot) is 0.
     """
     t = 2.0 * mid_ranks(p) - 1.0
     t2 = t * t
-    g = np.empty((p.size, N_SCORES))
-    g[:, 0] = t
-    g[:, 1] = 1.5 * t2 - 0.5
-    g[:, 2] = (2.5 * t2 - 1.5) * t
-    g[:, 3] = (4.375 * t2 - 3.75) * t2 + 0.375
-    g -= p @ g
-    peak = np.abs(g).max(axis=0, initial=0.0)
-    return np.asarray(g * np.divide(1.0, peak, out=np.zeros(N_SCORES), where=peak > _FLAT), dtype=np.float64)
+    g = np.empty((*p.shape, N_SCORES))
+    g[..., 0] = t
+    g[..., 1] = 1.5 * t2 - 0.5
+    g[..., 2] = (2.5 * t2 - 1.5) * t
+    g[..., 3] = (4.375 * t2 - 3.75) * t2 + 0.375
+    g -= p[..., None, :] @ g
+    peak = np.abs(g).max(axis=-2, initial=0.0, keepdims=True)
+    return np.asarray(g * np.divide(1.0, peak, out=np.zeros_like(peak), where=peak > _FLAT), dtype=np.float64)
 
 
-def score_tolerances(p: FloatArray, g: FloatArray, *, n_effective: float, n_series: int) -> FloatArray:
-    """Return tau_j = z sd(g_j) / sqrt(n_effective), how far the mean of a score may be off by sampling alone.
+def score_tolerances(
+    p: FloatArray,
+    g: FloatArray,
+    *,
+    n_effective: float | FloatArray,
+    n_series: int,
+    freedom: float | FloatArray = np.inf,
+) -> FloatArray:
+    """Return tau_j = t sd(g_j) / sqrt(n_effective), how far the mean of a score may be off by sampling alone.
 
     Parameters
     ----------
     p
-        Shape (R,): reference shares.
+        Shape (..., R): reference shares.
     g
-        Shape (R, 4): scores, centred under p.
+        Shape (..., R, 4): scores, centred under p.
     n_effective
-        Independent events that the reference is worth.
+        Independent events that the reference is worth; one number, or shape (..., 4).
     n_series
-        S; z is the normal quantile at 1 - .01 / (8 S).
+        S; t is Student's quantile at 1 - .01 / (8 S).
+    freedom
+        Degrees of freedom that n_effective is known with; one number, or shape (4,). Infinite: t is the normal z.
 
     Returns
     -------
     numpy.ndarray
-        Shape (4,); infinite without events.
+        Shape (..., 4); infinite without events.
     """
-    if n_effective <= 0.0:
-        return np.full(N_SCORES, np.inf)
-    z = -float(special.ndtri(BASELINE_ERROR / (N_DIRECTIONS * n_series)))
+    n = np.broadcast_to(np.asarray(n_effective, dtype=np.float64), (*p.shape[:-1], N_SCORES))
+    known = n > 0.0
+    worth = np.where(known, n, 1.0)
+    level = BASELINE_ERROR / (N_DIRECTIONS * n_series)
+    z = -float(special.ndtri(level))
+    df = np.asarray(freedom, dtype=np.float64)
+    t = np.where(np.isfinite(df), -special.stdtrit(np.where(np.isfinite(df), df, 1.0), level), z)
     pseudo = 0.25 * z * z
-    padded = (n_effective * p + pseudo) / (n_effective + pseudo * p.size)
-    variance = padded @ (g * g) - (padded @ g) ** 2
-    return np.asarray(z * np.sqrt(np.maximum(variance, 0.0) / n_effective), dtype=np.float64)
+    padded = (p[..., None] * worth[..., None, :] + pseudo) / (worth + pseudo * p.shape[-1])[..., None, :]
+    variance = (padded * g * g).sum(axis=-2) - (padded * g).sum(axis=-2) ** 2
+    return np.where(known, t * np.sqrt(np.maximum(variance, 0.0) / worth), np.inf)

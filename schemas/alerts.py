@@ -46,6 +46,7 @@ class ReferenceUsed(Event):
 class AlertSeries(Event):
     """One line of an alert: a series that carries it."""
 
+    monitor_id: str = ""
     segment: str
     feature: str | None = None
     statistic: float
@@ -53,6 +54,8 @@ class AlertSeries(Event):
     """Its part of the weighted statistic."""
     value: float | None = None
     reference_value: float | None = None
+    e_value: float | None = None
+    """Evidence of this series alone that it has moved, where it is on the list."""
 
 
 class AlertEvidence(Event):
@@ -68,6 +71,9 @@ class AlertEvidence(Event):
     label_coverage_ratio: float | None = None
     incumbent_also_affected: bool | None = None
     series: list[AlertSeries] = Field(default_factory=list)
+    """What carries the alarm, the largest share first."""
+    discoveries: list[AlertSeries] = Field(default_factory=list)
+    """What has moved, by e-BH: on average at most one in ten of these lines is wrong. May be empty."""
 
 
 class TopFeature(Event):

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any, Final, Literal, Self
 
 from pydantic import Field
 
 from schemas.base import Event, Timestamp
 from schemas.events import DEFAULT_ENVIRONMENT
 from schemas.identifiers import ALL_SEGMENT
+
+PARCEL_SIZE: Final = 2_000
+"""Verdicts, and segments, in one record: at under 1,200 bytes each well below the topic's limit."""
 
 
 class Companion(Event):
@@ -42,6 +47,9 @@ class WindowMetrics(Event):
 
     `kind` is `inputs` (closed on the predictions' watermark), `outcomes` (matured), `restatement` (labels that came
     after maturity; never fed to a detector) or `resources`.
+
+    A window of more than 2,000 series or segments is several records, one after the other: each has some of the
+    `verdicts` and `segments`, the first one has `values`, `findings` and `details`, and all have the rest.
     """
 
     environment: str = DEFAULT_ENVIRONMENT
@@ -67,3 +75,43 @@ class WindowMetrics(Event):
     inexact: bool = False
     """True where a source without fencing overlapped."""
     details: dict[str, Any] = Field(default_factory=dict)
+    part: int = Field(default=0, ge=0)
+    """Which of the window's records this is."""
+    n_parts: int = Field(default=1, ge=1)
+    """How many records the window has."""
+
+    def parcels(self) -> Iterator[Self]:
+        """Cut a window into records that its topic takes; most windows are one."""
+        n_parts = max(1, -(-max(len(self.verdicts), len(self.segments)) // PARCEL_SIZE))
+        if n_parts == 1:
+            yield self
+            return
+        segments = iter(self.segments.items())
+        for part in range(n_parts):
+            cut: dict[str, Any] = {
+                "part": part,
+                "n_parts": n_parts,
+                "verdicts": self.verdicts[part * PARCEL_SIZE : (part + 1) * PARCEL_SIZE],
+                "segments": dict(islice(segments, PARCEL_SIZE)),
+            }
+            if part:
+                cut |= {"values": {}, "findings": {}, "details": {}}
+            yield self.model_copy(update=cut)
+
+
+def join_parcels(parcels: Sequence[WindowMetrics]) -> WindowMetrics:
+    """Put together what `WindowMetrics.parcels` cut, given in order of `part`.
+
+    Raises
+    ------
+    ValueError
+        Where parts are missing.
+    """
+    if not parcels or [each.part for each in parcels] != list(range(parcels[0].n_parts)):
+        msg = f"parts {[each.part for each in parcels]} given: expected all parts of one window, in order"
+        raise ValueError(msg)
+    segments: dict[str, dict[str, float | None]] = {}
+    for each in parcels:
+        segments |= each.segments
+    verdicts = [verdict for each in parcels for verdict in each.verdicts]
+    return parcels[0].model_copy(update={"part": 0, "n_parts": 1, "verdicts": verdicts, "segments": segments})

@@ -118,6 +118,9 @@ DetectorName = Literal[
 ]
 
 
+_WITHOUT_SIDES = INPUT_DRIFT_SIGNALS | {Signal.RULE_VIOLATION_RATIO}
+
+
 class Thresholds(Config):
     """Set and clear levels of a threshold monitor, in the unit of its signal."""
 
@@ -182,7 +185,9 @@ class Monitor(Config):
     by: tuple[str, ...] = ()
     """Segment dimensions: beside the whole also each of their values is watched."""
     tolerance: float = Field(default=0.0, ge=0)
-    """A shift smaller than this is not worth telling, in the unit of the signal (z-score units for drift)."""
+    """A shift smaller than this is not worth telling, in the unit of the signal; docs/statistics.md lists the units."""
+    direction: Literal["rise", "fall", "both"] | None = None
+    """Which way a rate or loss must go to be told; by default the way that does harm. Distributions go both ways."""
     thresholds: Thresholds | None = None
     """For `detector: threshold`, and there required."""
     rule: Rule | None = None
@@ -237,6 +242,11 @@ class Monitor(Config):
             ("parameters", self.detector in RIVER_DETECTORS, f"a detector of river: {', '.join(RIVER_DETECTORS)}"),
             ("rule", self.signal is Signal.RULE_VIOLATION_RATIO, f"signal: {Signal.RULE_VIOLATION_RATIO}"),
             ("group", self.signal in FAIRNESS_SIGNALS, f"signal: {', '.join(sorted(FAIRNESS_SIGNALS))}"),
+            (
+                "direction",
+                self.detector == "e_detector" and self.signal not in _WITHOUT_SIDES,
+                "detector: e_detector on a rate or loss; drift is watched both ways, a rule one way",
+            ),
             ("features", self.signal in FEATURE_SIGNALS, f"signal: {names}"),
         )
 

@@ -37,7 +37,7 @@ from streams.worker import BrokerWatchService, ControlService, Exporter, Site, S
 
 log = structlog.get_logger(__name__)
 
-_GC_THRESHOLD: Final = (50_000, 20, 100)
+GC_THRESHOLD: Final = (50_000, 20, 100)
 """Records are plain values without cycles: collecting after every 700 of them costs several percent."""
 _PULSE_SECONDS: Final = 60.0
 
@@ -201,7 +201,7 @@ def run_worker(settings: Settings, stages: Iterable[StageName], parts: Callable[
         one refuses us.
     """
     logs.configure(settings.log)
-    gc.set_threshold(*_GC_THRESHOLD)
+    gc.set_threshold(*GC_THRESHOLD)
     telemetry.set_build_info(_version(), settings.engine.processing_guarantee.value)
     watchdog = Watchdog(settings.engine.shutdown_timeout_seconds)
     try:

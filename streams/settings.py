@@ -216,6 +216,9 @@ class EngineSettings(_Group):
     """... or at this many bytes of input."""
     fetch_max_records: int = Field(default=500, ge=1)
     """Records handed to a Processor at a time; small chunks stay in the cache."""
+    fetch_max_wait_seconds: float = Field(default=0.4, gt=0, le=5)
+    """How long a broker holds a fetch while there is nothing new. Apache Kafka answers as soon as there is; one that
+    answers only when this is over adds it to every step."""
     queue_max_records: int = Field(default=100_000, ge=1)
     """High water of a task's queue, where its partition is paused."""
     heartbeat_interval_seconds: float = Field(default=10.0, gt=0)
@@ -252,6 +255,8 @@ class IngestSettings(_Group):
     """Larger Arrow batches are dead letters."""
     max_batch_rows: int = Field(default=100_000, ge=1)
     """Arrow batches of more rows are dead letters."""
+    max_batch_expanded_bytes: int = Field(default=32_000_000, ge=1_000)
+    """Arrow batches whose rows take more when each is written out, names and texts with it, are dead letters."""
     max_future_skew_seconds: float = Field(default=300.0, ge=0)
     """How far an event's own time may lie ahead of its append time."""
     max_models: int = Field(default=1_000, ge=1)

@@ -24,6 +24,8 @@ log = structlog.get_logger(__name__)
 
 INTERVAL_SECONDS: Final = 5.0
 _ANSWER_SECONDS: Final = 5.0
+_AGAIN_SECONDS: Final = 1.0
+"""After a question that was not answered the next one comes this soon."""
 _HANDSHAKE_SECONDS: Final = 10.0
 
 
@@ -51,10 +53,12 @@ class BrokerWatch:
         reader = make_reader(self._settings, client="watch")
         try:
             await start_reader(reader, self._settings)
+            answered = True
             while True:
-                await asyncio.sleep(self._interval_seconds)
+                await asyncio.sleep(self._interval_seconds if answered else _AGAIN_SECONDS)
                 refresh_certificates()
-                if not await self._is_answered(reader):
+                answered = await self._is_answered(reader)
+                if not answered:
                     await check_refusal(self._settings.kafka, timeout_seconds=_HANDSHAKE_SECONDS)
         finally:
             await drop_reader(reader)

@@ -16,7 +16,8 @@ import zstandard
 from streams.engine.errors import ChangelogFormatError, CommitTooLargeError
 from streams.engine.processor import Change, Output
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+"""2: series of the evaluator are entries of their own."""
 COMMIT_KEY: Final = b"commit"
 _STATE_PREFIX: Final = b"state/"
 _PLAIN: Final = b"\x00"

@@ -130,7 +130,7 @@ def make_group_consumer(
         heartbeat_interval_ms=max(100, session_ms // 4),
         max_poll_interval_ms=round(engine.max_poll_interval_seconds * 1000),
         max_partition_fetch_bytes=max(MIB, max_record_bytes),
-        fetch_max_wait_ms=400,
+        fetch_max_wait_ms=round(engine.fetch_max_wait_seconds * 1000),
     )
 
 
@@ -148,7 +148,7 @@ def make_reader(
         enable_auto_commit=False,
         isolation_level="read_uncommitted" if sees_open_transactions else isolation_level(settings),
         max_partition_fetch_bytes=max(MIB, max_record_bytes),
-        fetch_max_wait_ms=500,
+        fetch_max_wait_ms=round(settings.engine.fetch_max_wait_seconds * 1000),
     )
 
 

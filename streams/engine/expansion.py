@@ -15,7 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 
 from streams.engine import changelog
 from streams.engine.changelog import COMMIT_KEY, FORMAT, CommitRecord, new_life
-from streams.engine.clients import drop_producer, make_reader, start_transactional_producer
+from streams.engine.clients import drop_producer, make_reader, start_reader, start_transactional_producer
 from streams.engine.clock import Clock
 from streams.engine.ends import bounds, end_offsets
 from streams.engine.names import TopicNames
@@ -130,8 +130,8 @@ async def scan(
     """Hand over everything that a topic holds now, in chunks of one partition; returns the end offsets."""
     partitions = [TopicPartition(topic, p) for p in range(n_partitions)]
     consumer: AIOKafkaConsumer = make_reader(settings, max_record_bytes=CHANGELOG_MAX_BYTES, client="scan")
-    await consumer.start()
     try:
+        await start_reader(consumer, settings)
         ends = await end_offsets(consumer, partitions, settings)
         begins = await consumer.beginning_offsets(partitions)
         consumer.assign(partitions)

@@ -81,6 +81,7 @@ def evidence_of_alarm(alarm: Alarm, scene: Scene) -> AlertEvidence:
     """What an e-detector's alarm rests on; one line for each series that carries it."""
     lines = [
         AlertSeries(
+            monitor_id=carrier.series.monitor.monitor_id,
             segment=carrier.series.segment,
             feature=carrier.series.feature,
             statistic=carrier.statistic,
@@ -90,7 +91,22 @@ def evidence_of_alarm(alarm: Alarm, scene: Scene) -> AlertEvidence:
         )
         for carrier in alarm.carriers
     ]
-    return _evidence("e_detector", alarm.statistic, alarm.threshold, scene, alarm.leading.reading.n, lines)
+    share = {carrier.series.key: carrier.share_ratio for carrier in alarm.carriers}
+    listed = [
+        AlertSeries(
+            monitor_id=found.series.monitor.monitor_id,
+            segment=found.series.segment,
+            feature=found.series.feature,
+            statistic=found.e_value,
+            share_ratio=share.get(found.series.key, 0.0),
+            value=found.reading.value,
+            reference_value=found.reading.reference_value,
+            e_value=found.e_value,
+        )
+        for found in alarm.discoveries
+    ]
+    evidence = _evidence("e_detector", alarm.statistic, alarm.threshold, scene, alarm.leading.reading.n, lines)
+    return evidence.model_copy(update={"discoveries": listed})
 
 
 def evidence_of_value(
@@ -99,7 +115,7 @@ def evidence_of_value(
     """What a threshold's (or a river detector's) alarm rests on."""
     limit = monitor.thresholds.set if monitor.thresholds is not None else 0.0
     shown = 0.0 if value is None else value
-    line = AlertSeries(segment=segment, statistic=shown, share_ratio=1.0, value=value)
+    line = AlertSeries(monitor_id=monitor.monitor_id, segment=segment, statistic=shown, share_ratio=1.0, value=value)
     return _evidence(monitor.detector, shown, limit, scene, n, [line])
 
 

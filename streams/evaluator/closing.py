@@ -21,7 +21,8 @@ from streams.evaluator.fairness import rate_difference
 from streams.evaluator.inputs_seen import current_moves, inputs_of, keep_inputs
 from streams.evaluator.lifecycle import Condition
 from streams.evaluator.model import ModelEvaluator
-from streams.evaluator.series import Series, read
+from streams.evaluator.reading import read_window
+from streams.evaluator.series import Series
 from streams.evaluator.serving import champion
 from streams.evaluator.signals import Counted, input_values, outcome_values, rate_pair
 from streams.evaluator.watch import Alarm, Watched, threshold_condition, watch
@@ -74,8 +75,8 @@ def _close(model: ModelEvaluator, closing: Closing) -> None:
             series=series,
             share=model.derived.weights(model.key, closing.plan, cell_ms),
             closing=[s for s in series if s.needs_labels is closing.outcomes],
-            read=lambda s: read(
-                s, closing.counted(s.segment), view, cell_start_ms=cell_ms, n_series=max(1, len(series))
+            read=lambda some: read_window(
+                some, closing.counted, view, closing.plan, cell_start_ms=cell_ms, n_series=max(1, len(series))
             ),
             states=model.state.series,
             model_version=version,
@@ -118,12 +119,14 @@ def _remember_moves(model: ModelEvaluator, closing: Closing, watched: Watched) -
     if closing.outcomes:
         return
     for name, reading in watched.readings.items():
+        if reading.summarise is None or reading.value is None:
+            continue
         whole, feature = f"|{ALL_SEGMENT}|", name.partition(f"|{ALL_SEGMENT}|")[2]
-        if feature and name.find("|") == name.find(whole) and reading.summary and reading.value is not None:
+        if feature and name.find("|") == name.find(whole):
             usual = model.state.usual.get(feature, reading.value)
             model.state.moved[feature] = max(0.0, reading.value - usual)
             model.state.usual[feature] = usual + USUAL_WEIGHT * (reading.value - usual)
-            model.state.moves[feature] = reading.summary
+            model.state.moves[feature] = reading.summarise()
 
 
 def _advance_detectors(

@@ -15,7 +15,7 @@ from streams.evaluator.cells import CellKey
 from streams.evaluator.evidence import CellCount
 from streams.evaluator.inputs_seen import inputs_of
 from streams.evaluator.model import ModelEvaluator
-from streams.evaluator.series import first_slot_of
+from streams.evaluator.rates import first_slot_of
 from streams.evaluator.serving import champion, predecessor
 from streams.evaluator.signals import LOWER_IS_WORSE, QUANTILE_SIGNALS, RATE_SIGNALS, Counted, is_rate_of, rate_pair
 from streams.evaluator.state import CellRecord, DeploymentState

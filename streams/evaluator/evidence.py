@@ -17,8 +17,8 @@ from schemas.deployments import DeploymentEvent
 from schemas.evidence import ControlArm, PreviousVersion, Recovery, RollbackEvidence
 from schemas.models import ModelSpec
 from schemas.monitors import OUTCOME_SIGNALS
+from streams.evaluator.feeding import CLEARING_E_VALUE
 from streams.evaluator.state import ArmState, CellRecord, DeploymentState, ModelState, RecoveryState
-from streams.evaluator.watch import CLEARING_E_VALUE
 
 BASELINE_LEVEL: Final = 0.01
 """Error probability of the previous version's upper bound."""

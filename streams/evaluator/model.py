@@ -35,15 +35,15 @@ class Derived:
     def __init__(self, control: ControlView) -> None:
         self.control = control
         self._revision = -1
-        self._series: dict[tuple[str, str, int], list[Series]] = {}
-        self._weights: dict[tuple[str, str, int], dict[str, float]] = {}
+        self._series: dict[tuple[str, str, str], list[Series]] = {}
+        self._weights: dict[tuple[str, str, str], dict[str, float]] = {}
         self._revisions: dict[tuple[str, int], str] = {}
         self._views: dict[tuple[str, int, str], ReferenceView] = {}
 
     def series(self, key: str, plan: Plan, cell_ms: int) -> list[Series]:
         """The series of a model in a cell."""
         self._refresh()
-        name = (key, plan.plan_id, cell_ms)
+        name = (key, plan.plan_id, self.config_revision(key, cell_ms))
         if name not in self._series:
             self._series[name] = expand(self.control.monitors(key, cell_ms), plan)
         return self._series[name]
@@ -51,7 +51,7 @@ class Derived:
     def weights(self, key: str, plan: Plan, cell_ms: int) -> dict[str, float]:
         """Each series' share of its severity's budget."""
         self._refresh()
-        name = (key, plan.plan_id, cell_ms)
+        name = (key, plan.plan_id, self.config_revision(key, cell_ms))
         if name not in self._weights:
             self._weights[name] = weights(self.series(key, plan, cell_ms))
         return self._weights[name]
@@ -66,7 +66,7 @@ class Derived:
 
     def _refresh(self) -> None:
         """Forget what was derived from an older revision; a bound keeps long runs small."""
-        if self._revision != self.control.revision or len(self._series) > _MAX_DERIVED:
+        if self._revision != self.control.revision or len(self._revisions) > _MAX_DERIVED:
             self._series.clear()
             self._weights.clear()
             self._revisions.clear()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
@@ -31,7 +31,7 @@ from streams.evaluator.intake import ProfileError, check_profile
 from streams.evaluator.model import Derived, ModelEvaluator
 from streams.evaluator.resources import take_resources
 from streams.evaluator.restating import drop_settled, restate
-from streams.evaluator.state import ModelState, decode_state, encode_state
+from streams.evaluator.state import ModelState, decode_state, encode_series, encode_state
 from streams.settings import Settings
 
 SOURCE: Final = "plumbline/evaluator"
@@ -39,6 +39,7 @@ N_OPEN_CELLS: Final = 16
 """Cells of a model that stay unpacked between batches."""
 _MODEL: Final = "model/"
 _CELL: Final = "cell/"
+_SERIES: Final = "series/"
 _TOPICS: Final[dict[type[Event], Topic]] = {
     Alert: topics.ALERTS,
     WindowMetrics: topics.METRICS,
@@ -53,6 +54,8 @@ class Committed:
 
     state: bytes
     cells: CellStore
+    series: dict[int, bytes] = field(default_factory=dict)
+    """Parcels of the state's series."""
 
 
 class EvaluatorProcessor:
@@ -71,13 +74,20 @@ class EvaluatorProcessor:
         self._decoder = msgspec.msgpack.Decoder(ProfileRecord)
 
     def restore(self, key: str, value: bytes | None) -> None:
-        """Take one entry of the changelog: a model's state or a cell's counts."""
+        """Take one entry of the changelog: a model's state, a parcel of its series, or a cell's counts."""
         if key.startswith(_MODEL):
             name = key.removeprefix(_MODEL)
             if value is None:
                 self._models.pop(name, None)
             else:
                 self._committed(name).state = value
+        elif key.startswith(_SERIES):
+            name, _, number = key.removeprefix(_SERIES).rpartition("#")
+            parcels = self._committed(name).series
+            if value is None:
+                parcels.pop(int(number), None)
+            else:
+                parcels[int(number)] = value
         elif key.startswith(_CELL):
             name, _, cell = key.removeprefix(_CELL).partition("#")  # a model's name has none; a version may
             self._committed(name).cells.restore(CellKey.parse(cell), value)
@@ -107,7 +117,7 @@ class EvaluatorProcessor:
         events = [event for model in batch.models.values() for event in model.published]
         outputs = list(_outputs(events, context))
         changes = list(batch.changes())
-        overlay = {name: Committed(batch.encoded[name], model.cells) for name, model in batch.models.items()}
+        overlay = batch.encoded
         return Staged(
             outputs=outputs,
             changes=changes,
@@ -139,11 +149,15 @@ class EvaluatorProcessor:
         return ModelEvaluator(
             key=name,
             derived=self._derived,
-            state=decode_state(committed.state),
+            state=decode_state(committed.state, committed.series.values()),
             cells=committed.cells.fork(),
             n_sources=self._settings.topics.events_partitions,
             idle_after_ms=round(self._settings.evaluator.idle_after_seconds * 1000),
         )
+
+    def series_of(self, name: str) -> dict[int, bytes]:
+        """The parcels of a model's series, as they are committed."""
+        return self._committed(name).series
 
     def model_names(self) -> list[str]:
         """Models of this partition."""
@@ -155,7 +169,7 @@ class _Batch:
 
     def __init__(self, processor: EvaluatorProcessor) -> None:
         self.models: dict[str, ModelEvaluator] = {}
-        self.encoded: dict[str, bytes] = {}
+        self.encoded: dict[str, Committed] = {}
         self.resources: list[ResourceEvent] = []
         self.n_deltas = 0
         self.n_skipped = 0
@@ -192,8 +206,17 @@ class _Batch:
         for name, model in self.models.items():
             for key, packed in model.cells.flush(keep_dense=N_OPEN_CELLS):
                 yield Change(key=f"{_CELL}{name}#{key.text}", value=packed)
-            self.encoded[name] = encode_state(model.state)
-            yield Change(key=f"{_MODEL}{name}", value=self.encoded[name])
+            series = dict(enumerate(encode_series(model.state)))
+            self.encoded[name] = Committed(encode_state(model.state), model.cells, series)
+            yield Change(key=f"{_MODEL}{name}", value=self.encoded[name].state)
+            yield from _series_changes(name, before=self._processor.series_of(name), now=series)
+
+
+def _series_changes(name: str, *, before: dict[int, bytes], now: dict[int, bytes]) -> Iterator[Change]:
+    """The parcels that are not as they were: most batches close no window, and change none."""
+    for number in sorted({*before, *now}):
+        if before.get(number) != now.get(number):
+            yield Change(key=f"{_SERIES}{name}#{number}", value=now.get(number))
 
 
 def close_due(model: ModelEvaluator) -> None:
@@ -222,7 +245,7 @@ def close_due(model: ModelEvaluator) -> None:
 
 
 def _outputs(events: Sequence[Event], context: CommitContext) -> Iterable[Output]:
-    for number, event in enumerate(events):
+    for number, event in enumerate(_parcelled(events)):
         topic = _TOPICS[type(event)]
         fields = dict(event)
         subject = model_key(fields["environment"], fields["model_name"]) if "environment" in fields else ""
@@ -243,6 +266,14 @@ def _outputs(events: Sequence[Event], context: CommitContext) -> Iterable[Output
         )
 
 
+def _parcelled(events: Sequence[Event]) -> Iterator[Event]:
+    for event in events:
+        if isinstance(event, WindowMetrics):
+            yield from event.parcels()
+        else:
+            yield event
+
+
 def _event_id(event: Event, context: CommitContext, number: int) -> str:
     """Stable over a resend of the same commit, and over a recomputation of the same decision."""
     if isinstance(event, Alert):
@@ -251,7 +282,7 @@ def _event_id(event: Event, context: CommitContext, number: int) -> str:
         start = milliseconds(event.window_start)
         return stable_id(
             "window", event.environment, event.model_name, event.model_version, event.kind, event.plan_id, start,
-            event.revision,
+            event.revision, *([event.part] if event.part else []),
         )  # fmt: skip
     if isinstance(event, RollbackEvidence):
         return stable_id("evidence", event.deployment_id, milliseconds(event.as_of))

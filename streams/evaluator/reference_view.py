@@ -5,23 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.baseline import (
-    MINIMUM_CELLS,
-    Baseline,
-    Inflation,
-    clopper_pearson_lower,
-    clopper_pearson_upper,
-    distribution_inflation,
-    variance_inflation,
-)
-from detectors.distribution import shrink
-from detectors.divergences import NullQuantiles, simulate_null
+from detectors.baseline import Baseline, clopper_pearson_lower, clopper_pearson_upper
 from detectors.scores import BASELINE_ERROR
+from detectors.seasonal import SeasonalReference
+from detectors.stacked_divergences import wasserstein_null
 from schemas.base import milliseconds
 from schemas.identifiers import ALL_SEGMENT
 from schemas.references import Reference
@@ -30,20 +22,18 @@ from streams.control.layout import Layout
 from streams.control.plan import Plan, reference_blocks, reference_layout
 from streams.evaluator.signals import Counted, Pair
 
-KAPPA: Final = 200.0
-"""Weight, in events, of the global reference in that of one cell of the week."""
 _DAY_MS: Final = 86_400_000
-_NULL_SEED: Final = 20_130_101
+T = TypeVar("T")
+_BERNOULLI: Final = np.array([0.0, 1.0])
 
 
 @dataclass(frozen=True, slots=True)
-class Distribution:
-    """What the slots of a feature are held against: shares, what they are worth, and how they vary."""
+class Slots:
+    """Which slots of a layout a series compares: the first ones of a section, and whether they have an order."""
 
-    probabilities: NDArray[np.float64]
-    n_effective: float
-    inflation: float
-    null: NullQuantiles | None
+    section: str
+    n_ranked: int
+    ordered: bool
 
 
 class ReferenceView:
@@ -51,7 +41,7 @@ class ReferenceView:
 
     def __init__(self, reference: Reference, plan: Plan) -> None:
         self.reference = reference
-        self._plan = plan
+        self.plan = plan
         self._layout: Layout = reference_layout(reference)
         self._segments: dict[str, Counted | None] = {}
         self._kept: dict[tuple[Any, ...], Any] = {}
@@ -89,7 +79,7 @@ class ReferenceView:
         step = milliseconds(self.reference.cell)
         for block in blocks:
             counts[(block.cell_ms - int(self._cells[0])) // step, block.slots] += block.counts
-        return Counted(self._plan, self._layout, counts)
+        return Counted(self.plan, self._layout, counts)
 
     def rate(
         self, key: tuple[Any, ...], segment: str, pair: Callable[[Counted], Pair], *, n_series: int, context: int | None
@@ -107,29 +97,38 @@ class ReferenceView:
 
     def _rate(self, pair: Pair, n_series: int, context: int | None) -> Baseline | None:
         n1, n = pair[0].astype(np.float64), pair[1].astype(np.float64)
-        if n.sum() == 0:
+        return self._mean(np.stack([n - n1, n1], axis=1), _BERNOULLI, n_series, context)
+
+    def mean(
+        self, key: str, segment: str, section: str, values: NDArray[np.float64], *, n_series: int
+    ) -> Baseline | None:
+        """Baseline of the mean of bounded `values`, one for each slot of a section; None as in `rate`."""
+        name = ("mean", key, segment, n_series)
+        if name not in self._kept:
+            counted = self.segment(segment)
+            table = None if counted is None else counted.section(section)
+            self._kept[name] = None if table is None else self._mean(table, values, n_series, None)
+        kept: Baseline | None = self._kept[name]
+        return kept
+
+    def _mean(
+        self, table: NDArray[Any], values: NDArray[np.float64], n_series: int, context: int | None
+    ) -> Baseline | None:
+        if not table.sum():
             return None
-        inflation = self._inflation(
-            lambda contexts: variance_inflation(n1, n, cells_per_cycle=self._cells_per_day, contexts=contexts), context
-        )
-        if inflation is None:
+        seasonal = self._seasonal(table, context, values=values)
+        if seasonal is None:
             return None
+        held = seasonal.at(context)
         level = BASELINE_ERROR / n_series
-        mean = float(n1.sum() / n.sum())
-        size = float(n.sum())
-        if context is not None:
-            here = np.array(self._contexts) == context
-            k, of = float(n1[here].sum()), float(n[here].sum())
-            mean = (k + KAPPA * mean) / (of + KAPPA)
-            size = of + KAPPA
-        worth = size / inflation.ratio
+        mean, worth = float(held.probabilities @ values), float(held.n_effective[0])
         return Baseline(
             mean=mean,
-            n=size,
+            n=held.n,
             n_effective=worth,
             upper=clopper_pearson_upper(mean * worth, worth, level),
             lower=clopper_pearson_lower(mean * worth, worth, level),
-            inflation=inflation.ratio,
+            inflation=float(held.inflation[0]),
         )
 
     def rate_inflation(self, name: str, pair: Callable[[Counted], Pair]) -> float | None:
@@ -137,53 +136,32 @@ class ReferenceView:
         baseline = self.rate(("inflation", name), ALL_SEGMENT, pair, n_series=1, context=None)
         return None if baseline is None else baseline.inflation
 
-    def distribution(
-        self, section: str, segment: str, n_ranked: int, *, ordered: bool, context: int | None
-    ) -> Distribution | None:
-        """Return what the first `n_ranked` slots of a section are held against; None as in `rate`."""
-        name = ("distribution", section, segment, context)
+    def kept(self, name: tuple[Any, ...], build: Callable[[], T]) -> T:
+        """Return what was derived from this reference under a name; built at the first call."""
         if name not in self._kept:
-            counted = self.segment(segment)
-            table = None if counted is None else counted.section(section)[:, :n_ranked]
-            self._kept[name] = None if table is None else self._distribution(table, ordered, context, name)
-        kept: Distribution | None = self._kept[name]
-        return kept
+            self._kept[name] = build()
+        found: T = self._kept[name]
+        return found
 
-    def _distribution(
-        self, table: NDArray[np.int64], ordered: bool, context: int | None, name: tuple[Any, ...]
-    ) -> Distribution | None:
-        whole = table.sum(axis=0)
-        if not whole.sum():
+    def seasonal(self, segment: str, slots: Slots, *, split: bool) -> SeasonalReference | None:
+        """Return what some slots are held against, split by cell of the week or not; None as in `rate`."""
+        table = self._table(segment, slots)
+        if table is None or not table.sum():
             return None
-        inflation = self._kept.setdefault(("inflation", *name[1:3], context is None), _Unknown)
-        if inflation is _Unknown:
-            inflation = self._inflation(
-                lambda contexts: distribution_inflation(
-                    table, ordered=ordered, cells_per_cycle=self._cells_per_day, contexts=contexts
-                ),
-                context,
-            )
-            self._kept["inflation", name[1], name[2], context is None] = inflation
-        if inflation is None:
-            return None
-        null_name = ("null", *name[1:3])
-        if ordered and null_name not in self._kept:
-            self._kept[null_name] = simulate_null(whole, _NULL_SEED)
-        null = self._kept.get(null_name)
-        if context is None:
-            return Distribution(whole / whole.sum(), float(whole.sum()) / inflation.ratio, inflation.ratio, null)
-        here = table[np.array(self._contexts) == context].sum(axis=0)
-        worth = (float(here.sum()) + KAPPA) / inflation.ratio
-        return Distribution(shrink(here, whole, KAPPA), worth, inflation.ratio, null)
+        return self._seasonal(table, 0 if split else None, ordered=slots.ordered)
 
-    def _inflation(
-        self, estimate: Callable[[NDArray[np.int64] | None], Inflation | None], context: int | None
-    ) -> Inflation | None:
-        """Vary around the cell of the week where the reference does; around the mean where it is too short."""
+    def wasserstein_null(self, segment: str, slots: Slots) -> float:
+        """Return what W1 of some slots exceeds by chance, in units of sqrt(s); 0 where the reference has none."""
+        table = self._table(segment, slots)
+        return 0.0 if table is None else wasserstein_null(table.sum(axis=0).astype(np.float64))
+
+    def _table(self, segment: str, slots: Slots) -> NDArray[np.int64] | None:
+        counted = self.segment(segment)
+        return None if counted is None else counted.section(slots.section)[:, : slots.n_ranked]
+
+    def _seasonal(self, table: NDArray[Any], context: int | None, **scores: Any) -> SeasonalReference | None:
         contexts = None if context is None else np.array(self._contexts, dtype=np.int64)
-        if contexts is not None and len(contexts) < MINIMUM_CELLS + len(set(self._contexts)):
-            contexts = None
-        return estimate(contexts)
+        return SeasonalReference.of(table, contexts, cells_per_cycle=self._cells_per_day, **scores)
 
     @property
     def _cells_per_day(self) -> int:
@@ -199,7 +177,3 @@ class ReferenceView:
             table = bins.fold(table)
             bins = bins.magnitudes
         return None if not table[: bins.missing_slot].sum() else int(bins.exceedance_slots(table, q))
-
-
-class _Unknown:
-    """Marks what was not computed yet: None is an answer."""

@@ -1,63 +1,45 @@
-"""Series: a monitor on one segment and feature of one version, and how it bets on a window."""
+"""Series: a monitor on one segment and feature of one version, and what it sees in a window."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.binning import NumericBins
-from detectors.bounded_mean import BoundedMean
-from detectors.classification import score_loss_table
-from detectors.distribution import DistributionBets
-from detectors.divergences import Companion as Divergence
-from detectors.divergences import companions
 from schemas.identifiers import ALL_SEGMENT, segment_name
-from schemas.models import TaskKind
-from schemas.monitors import OUTCOME_SIGNALS, RESOURCE_SIGNALS, Monitor, Signal
-from streams.control import layout as sections
-from streams.control.calendar import cell_of_week
-from streams.control.plan import RESIDUAL_BINS, Plan
-from streams.evaluator.reference_view import ReferenceView
-from streams.evaluator.signals import (
-    LOWER_IS_WORSE,
-    PER_FEATURE_SIGNALS,
-    QUANTILE_SIGNALS,
-    Counted,
-    applies_to,
-    is_rate_of,
-    rate_pair,
-)
-
-_DAY_MS: Final = 86_400_000
-_LOSSES: Final = {Signal.BRIER: "brier", Signal.LOG_LOSS: "log_loss"}
-_SMALLEST_TOLERANCE: Final = 0.001
-"""A guardrail without a tolerance still needs a share to be tested against."""
-_RESIDUAL_QUANTILE: Final = 0.90
-"""The mean absolute error is bet on through the share of residuals above this quantile of the reference."""
+from schemas.monitors import OUTCOME_SIGNALS, RESOURCE_SIGNALS, Monitor
+from streams.control.plan import Plan
+from streams.evaluator.signals import PER_FEATURE_SIGNALS, applies_to
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Series:
     """What is watched as one: (monitor, segment, feature). The version is the caller's."""
 
     monitor: Monitor
     segment: str
     feature: str | None
+    key: str = field(init=False)
+    """Name within a version."""
+    needs_labels: bool = field(init=False)
+    """Whether it is fed at maturity."""
 
-    @property
-    def key(self) -> str:
-        """Name within a version."""
-        return "|".join((self.monitor.monitor_id, self.segment, self.feature or ""))
+    def __post_init__(self) -> None:
+        """Work out once what is asked for in every window."""
+        key = "|".join((self.monitor.monitor_id, self.segment, self.feature or ""))
+        object.__setattr__(self, "key", key)
+        object.__setattr__(self, "needs_labels", self.monitor.signal in OUTCOME_SIGNALS)
 
-    @property
-    def needs_labels(self) -> bool:
-        """Whether it is fed at maturity."""
-        return self.monitor.signal in OUTCOME_SIGNALS
+
+class Shown(NamedTuple):
+    """A divergence shown beside a verdict, and what it exceeds with probability .001 when nothing has changed."""
+
+    name: str
+    value: float
+    threshold: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +56,9 @@ class Reading:
     clearing_bets: Callable[[], NDArray[np.float64]] | None = None
     """Bets of the mirrored test; asked for only while an alarm is in force."""
     why: str = ""
-    companions: tuple[Divergence, ...] = ()
-    summary: str = ""
+    companions: tuple[Shown, ...] = ()
+    summarise: Callable[[], str] | None = None
+    """Says in words which bin moved most."""
 
 
 def expand(monitors: Sequence[Monitor], plan: Plan) -> list[Series]:
@@ -94,168 +77,3 @@ def expand(monitors: Sequence[Monitor], plan: Plan) -> list[Series]:
             features = [f for f in chosen if f in plan.feature_names and applies_to(monitor.signal, plan, f)]
         series += [Series(monitor, segment, feature) for segment in segments for feature in features]
     return series
-
-
-def read(series: Series, window: Counted, view: ReferenceView | None, *, cell_start_ms: int, n_series: int) -> Reading:
-    """Read one series in one window.
-
-    Parameters
-    ----------
-    series
-        What is watched.
-    window
-        Counts of the series' segment, shape (width,).
-    view
-        The reference; None while there is none.
-    cell_start_ms
-        Start of the window, for the cell of the week.
-    n_series
-        Number of series that share the error of an estimated baseline.
-    """
-    context = _context(series.monitor, window.plan, cell_start_ms)
-    signal = series.monitor.signal
-    if signal in {Signal.FEATURE_DRIFT, Signal.PREDICTION_DRIFT}:
-        return _read_distribution(series, window, view, context, n_series)
-    if signal in _LOSSES:
-        return _read_loss(series, window, view, n_series)
-    return _read_rate(series, window, view, context, n_series)
-
-
-def _context(monitor: Monitor, plan: Plan, cell_start_ms: int) -> int | None:
-    chosen = monitor.reference_context
-    if chosen is None:
-        is_input = monitor.signal not in OUTCOME_SIGNALS
-        chosen = "cell_of_week" if is_input and plan.cell_ms < _DAY_MS else "global"
-    if chosen == "global":
-        return None
-    return cell_of_week(cell_start_ms, plan.cell_ms, plan.spec.time_zone)
-
-
-def _read_rate(
-    series: Series, window: Counted, view: ReferenceView | None, context: int | None, n_series: int
-) -> Reading:
-    monitor, signal = series.monitor, series.monitor.signal
-    if not is_rate_of(signal, window.plan.spec.task):
-        return Reading(0, None, None, why=f"a {window.plan.spec.task} model has no {signal.value}")
-    first_slot = None if view is None else first_slot_of(signal, view, series.segment)
-    pair = partial(rate_pair, signal, monitor=monitor, feature=series.feature, first_slot=first_slot)
-    n1, n = (int(item) for item in pair(window))
-    value = n1 / n if n else None
-    if signal is Signal.RULE_VIOLATION_RATIO:
-        # A guardrail says itself what it tolerates: it is held against that, not against the past.
-        rule = BoundedMean(m0=max(monitor.tolerance, _SMALLEST_TOLERANCE))
-        return Reading(
-            n, value, monitor.tolerance, rule.bernoulli_log_bets(n1, n - n1), partial(_clearing, rule, n1, n)
-        )
-    if view is None or not view.has_counts:
-        return Reading(n, value, None, why="no reference with counts yet")
-    baseline = view.rate((monitor.monitor_id, series.feature), series.segment, pair, n_series=n_series, context=context)
-    if baseline is None:
-        return Reading(n, value, None, why="the reference holds too little of this series")
-    test = _bounded_mean(signal, baseline.upper, baseline.lower, monitor.tolerance, baseline.inflation)
-    if test is None:
-        return Reading(n, value, baseline.mean, why="the reference's bound and the tolerance leave no room")
-    return Reading(n, value, baseline.mean, test.bernoulli_log_bets(n1, n - n1), partial(_clearing, test, n1, n))
-
-
-def _clearing(test: BoundedMean, n1: int, n: int) -> NDArray[np.float64]:
-    return test.mirrored().bernoulli_log_bets(n1, n - n1)
-
-
-def _bounded_mean(signal: Signal, upper: float, lower: float, tolerance: float, inflation: float) -> BoundedMean | None:
-    """The test of a rate; None where the bound and the tolerance leave no room for an alarm."""
-    if signal in LOWER_IS_WORSE:
-        return BoundedMean.for_lower(lower, tolerance, inflation) if lower - tolerance > 0 else None
-    return BoundedMean.for_upper(upper, tolerance, inflation) if upper + tolerance < 1 else None
-
-
-def first_slot_of(signal: Signal, view: ReferenceView, segment: str) -> int | None:
-    """First slot above the reference's own quantile, for signals that count what lies above it; else None."""
-    if signal is Signal.MAE:
-        return view.first_slot_above(sections.RESIDUAL, RESIDUAL_BINS, _RESIDUAL_QUANTILE, segment)
-    if signal not in QUANTILE_SIGNALS:
-        return None
-    section, bins, q = QUANTILE_SIGNALS[signal]
-    return view.first_slot_above(section, bins, q, segment)
-
-
-def _read_loss(series: Series, window: Counted, view: ReferenceView | None, n_series: int) -> Reading:
-    """Brier score and log loss: bounded losses, one value for each score bin and class."""
-    if window.plan.spec.task is not TaskKind.BINARY:
-        return Reading(0, None, None, why="only binary models have score bins")
-    kind = series.monitor.signal
-    table = score_loss_table("brier" if kind is Signal.BRIER else "log_loss").ravel()
-    counts = window.section(sections.OUTCOME_SCORE)
-    n = int(counts.sum())
-    value = float(table @ counts) / n if n else None
-
-    def pair(counted: Counted) -> tuple[NDArray[Any], NDArray[Any]]:
-        cells = counted.section(sections.OUTCOME_SCORE)
-        return cells @ table, cells.sum(axis=-1)
-
-    if view is None or not view.has_counts:
-        return Reading(n, value, None, why="no reference with counts yet")
-    # A loss in [0, 1] varies at most as much as an event that happens with its mean: the bound is conservative.
-    baseline = view.rate((series.monitor.monitor_id, None), series.segment, pair, n_series=n_series, context=None)
-    test = None
-    if baseline is not None:
-        test = _bounded_mean(kind, baseline.upper, baseline.lower, series.monitor.tolerance, baseline.inflation)
-    if baseline is None or test is None:
-        return Reading(n, value, None, why="the reference holds too little of this series")
-    return Reading(
-        n, value, baseline.mean, test.log_bets(table, counts), partial(test.mirrored().log_bets, table, counts)
-    )
-
-
-def _read_distribution(
-    series: Series, window: Counted, view: ReferenceView | None, context: int | None, n_series: int
-) -> Reading:
-    section, n_ranked, ordered, labels = _slots(series, window.plan)
-    counts = window.section(section)[:n_ranked]
-    n = int(counts.sum())
-    if view is None or not view.has_counts:
-        return Reading(n, None, None, why="no reference with counts yet")
-    held = view.distribution(section, series.segment, n_ranked, ordered=ordered, context=context)
-    if held is None:
-        return Reading(n, None, None, why="the reference holds too little of this series")
-    build = DistributionBets.ordered if ordered else DistributionBets.categorical
-    bets = build(
-        held.probabilities,
-        n_effective=held.n_effective,
-        n_series=n_series,
-        tolerance=series.monitor.tolerance,
-        inflation=held.inflation,
-    )
-    shown = companions(
-        held.probabilities * held.n_effective * held.inflation,
-        counts,
-        n_effective=held.n_effective,
-        inflation=held.inflation,
-        ordered=ordered,
-        null=held.null,
-    )
-    psi = next((item.value for item in shown if item.name == "psi"), None)
-    summary = _most_moved(held.probabilities, counts, labels) if n else ""
-    return Reading(n, psi, 0.0, bets.log_bets(counts), None, companions=tuple(shown), summary=summary)
-
-
-def _slots(series: Series, plan: Plan) -> tuple[str, int, bool, list[str]]:
-    """Section, number of slots that are compared, whether they have an order, and their names."""
-    if series.feature is not None:
-        bins = plan.bins[plan.feature_names.index(series.feature)]
-        ordered = isinstance(bins, NumericBins)
-        n_ranked = bins.n_ranked if isinstance(bins, NumericBins) else bins.missing_slot
-        return sections.feature_section(series.feature), n_ranked, ordered, bins.labels()
-    if plan.prediction_bins is not None:
-        bins = plan.prediction_bins
-        return sections.PREDICTION, bins.n_ranked, True, bins.labels()
-    if plan.spec.task is TaskKind.BINARY:
-        names = [f"score {slot / sections.N_SCORE_BINS:.2f}" for slot in range(sections.N_SCORE_BINS)]
-        return sections.SCORE, sections.N_SCORE_BINS, True, names
-    return sections.PREDICTION, len(plan.classes), False, list(plan.classes)
-
-
-def _most_moved(probabilities: NDArray[np.float64], counts: NDArray[np.int64], labels: list[str]) -> str:
-    share = counts / counts.sum()
-    slot = int(np.abs(share - probabilities).argmax())
-    return f"{labels[slot]}: {probabilities[slot]:.1%} in the reference, {share[slot]:.1%} now"

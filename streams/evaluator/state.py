@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Final
+
 import msgspec
 
 from schemas.profiles import Sample
+from streams.engine.errors import ChangelogFormatError
+
+FORMAT: Final = 2
+"""1 held the series in the state itself, their evidence as lists."""
+SERIES_IN_PARCEL: Final = 4_000
+"""Series in one entry of the changelog: of 64 bets each about two and a half megabytes."""
 
 
 class SourceState(msgspec.Struct):
@@ -23,12 +32,15 @@ class SourceState(msgspec.Struct):
 class SeriesState(msgspec.Struct):
     """One series: its Shiryaev-Roberts evidence, and the mirrored test that clears an alarm."""
 
-    evidence: list[float] = []
+    evidence: bytes | list[float] = b""
+    """The number of windows, then the log-components, as little-endian doubles; empty after a reset."""
     n_since_reset: int = 0
     clearing: list[float] | None = None
     """State of the mirrored e-process while an alarm of this series is in force."""
     statistic: float = 0.0
     value: float | None = None
+    listing: bytes = b""
+    """A second Shiryaev-Roberts state, zeroed once in a budget's period: what the list inside an alert rests on."""
 
 
 class AlertState(msgspec.Struct):
@@ -144,7 +156,7 @@ class InputsSeen(msgspec.Struct, frozen=True, array_like=True):
 class ModelState(msgspec.Struct):
     """One model, without the counts of its cells."""
 
-    format: int = 1
+    format: int = FORMAT
     n_sources: int = 0
     sources: dict[int, SourceState] = {}
     totals: dict[int, dict[str, int]] = {}
@@ -189,16 +201,38 @@ class ModelState(msgspec.Struct):
 
 
 def encode_state(state: ModelState) -> bytes:
-    """Write the state as msgpack."""
-    return msgspec.msgpack.encode(state)
+    """Write the state as msgpack, without its series."""
+    return msgspec.msgpack.encode(msgspec.structs.replace(state, format=FORMAT, series={}))
 
 
-def decode_state(data: bytes) -> ModelState:
-    """Read the state.
+def encode_series(state: ModelState) -> list[bytes]:
+    """Write the series as msgpack, in parcels that a record takes: a model may have tens of thousands."""
+    names = sorted(state.series)
+    chunks = [names[i : i + SERIES_IN_PARCEL] for i in range(0, len(names), SERIES_IN_PARCEL)]
+    return [msgspec.msgpack.encode({name: state.series[name] for name in chunk}) for chunk in chunks]
+
+
+def decode_state(data: bytes, parcels: Iterable[bytes] = ()) -> ModelState:
+    """Read what `encode_state` and `encode_series` wrote; also a state of format 1.
 
     Raises
     ------
+    ChangelogFormatError
+        Where a newer version wrote it.
     msgspec.ValidationError
-        Where it is not what `encode_state` wrote.
+        Where it is not what they wrote.
     """
-    return msgspec.msgpack.decode(data, type=ModelState)
+    state = _state_decoder.decode(data)
+    if state.format > FORMAT:
+        msg = (
+            f"the state of a model has format {state.format}: expected at most {FORMAT}; a newer version has written"
+            " this changelog, so run that one, or start with an application_id of its own"
+        )
+        raise ChangelogFormatError(msg)
+    for parcel in parcels:
+        state.series.update(_series_decoder.decode(parcel))
+    return state
+
+
+_state_decoder: Final = msgspec.msgpack.Decoder(ModelState)
+_series_decoder: Final = msgspec.msgpack.Decoder(dict[str, SeriesState])

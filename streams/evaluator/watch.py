@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-from detectors.sequential import EProcess, ShiryaevRoberts, budget_threshold, weighted_statistic
+from detectors.sequential import budget_threshold, e_benjamini_hochberg, weighted_statistic
 from schemas.models import ModelSpec
 from schemas.monitors import Monitor, Severity, Signal
+from streams.evaluator.feeding import feed, statistic_of
 from streams.evaluator.lifecycle import Condition
 from streams.evaluator.series import Reading, Series
 from streams.evaluator.state import SeriesState
 
-CLEARING_E_VALUE: Final = 20.0
-"""The mirrored test is sure at this e-value: wrong with probability .05."""
 CARRIER_SHARE: Final = 0.05
 """Series with at least this share of the weighted sum carry an alarm."""
+DISCOVERY_RATE: Final = 0.1
+"""Share of an alert's list that may be wrong, on average."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,13 +33,27 @@ class Carrier:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Discovery:
+    """A series on an alert's list, its e-value, and what it sees in this window."""
+
+    series: Series
+    reading: Reading
+    e_value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Alarm:
-    """A budget's weighted sum passed its threshold; `carriers` in order of their share, largest first."""
+    """A budget's weighted sum passed its threshold; `carriers` in order of their share, largest first.
+
+    `discoveries` are the series that have moved, in the order of their evidence, with their e-values: of those listed
+    at most `DISCOVERY_RATE` have not, on average. They need not be the carriers.
+    """
 
     severity: Severity
     statistic: float
     threshold: float
     carriers: tuple[Carrier, ...]
+    discoveries: tuple[Discovery, ...] = ()
 
     @property
     def leading(self) -> Carrier:
@@ -97,7 +113,7 @@ def watch(
     series: Sequence[Series],
     share: Mapping[str, float],
     closing: Iterable[Series],
-    read: Callable[[Series], Reading],
+    read: Callable[[Sequence[Series]], Iterable[tuple[str, Reading]]],
     states: dict[str, SeriesState],
     model_version: str,
     spec: ModelSpec,
@@ -118,7 +134,7 @@ def watch(
     closing
         Those fed by this window.
     read
-        Reads a series in the window.
+        Reads series in the window.
     states
         State of the model's series; entries of this version are updated in place.
     model_version, spec
@@ -126,18 +142,15 @@ def watch(
     n_versions
         Versions that serve at the same time.
     """
-    readings: dict[str, Reading] = {}
-    recovered: set[str] = set()
-    closing = list(closing)
+    closing = [one for one in closing if one.monitor.detector == "e_detector"]
     kinds = {one.needs_labels for one in closing}
-    for one in closing:
-        if one.monitor.detector != "e_detector":
-            continue
-        reading = readings[one.key] = read(one)
-        state = states.setdefault(state_key(model_version, one), SeriesState())
-        if _feed(state, reading):
-            recovered.add(one.key)
-    known = {one.key: states.get(state_key(model_version, one)) for one in series if one.key in share}
+    n_period = math.ceil(spec.false_alarm_budget.per / spec.cell)
+    readings = dict(read(closing))
+    fed: dict[str, SeriesState] = {}
+    for name in readings:
+        fed[name] = states.setdefault(f"{model_version}|{name}", SeriesState())
+    recovered = feed(fed, readings, n_period)
+    known = {one.key: states.get(f"{model_version}|{one.key}") for one in series if one.key in share}
     statistics = {key: kept.statistic for key, kept in known.items() if kept is not None}
     gathered = {key: kept.n_since_reset for key, kept in known.items() if kept is not None}
     betting = [one for one in series if one.needs_labels in kinds]
@@ -151,39 +164,40 @@ def watch(
     for alarm in alarms:
         for carrier in alarm.carriers:
             _raise(states[state_key(model_version, carrier.series)])
+    alarms = [
+        replace(
+            alarm, discoveries=_discoveries(alarm.severity, betting, share, states, model_version, readings, n_period)
+        )
+        for alarm in alarms
+    ]
     return Watched(
         readings=readings,
         statistics=statistics,
         thresholds=thresholds,
         alarms=tuple(alarms),
-        recovered=frozenset(recovered),
+        recovered=recovered,
     )
 
 
-def _feed(state: SeriesState, reading: Reading) -> bool:
-    """Take a reading into a series' evidence; True where its mirrored test has become sure."""
-    state.value = reading.value
-    if reading.log_bets is None:
-        return False
-    evidence = ShiryaevRoberts.from_list(state.evidence) if state.evidence else ShiryaevRoberts()
-    if evidence.log_m.size != reading.log_bets.size:
-        evidence = ShiryaevRoberts()  # another reference has other bets: what was gathered against the old one is void
-        state.n_since_reset = 0
-    evidence.update(reading.log_bets)
-    state.evidence = evidence.to_list()
-    state.statistic = evidence.statistic
-    state.n_since_reset += reading.n
-    if state.clearing is None or reading.clearing_bets is None:
-        return False
-    clearing = EProcess.from_list(state.clearing) if state.clearing else EProcess()
-    clearing.update(reading.clearing_bets())
-    state.clearing = clearing.to_list()
-    return clearing.e_value >= CLEARING_E_VALUE
+def _discoveries(
+    severity: Severity,
+    series: Sequence[Series],
+    share: Mapping[str, float],
+    states: Mapping[str, SeriesState],
+    model_version: str,
+    readings: Mapping[str, Reading],
+    n_period: int,
+) -> tuple[Discovery, ...]:
+    """Choose by e-BH the series of a severity that have moved, among those that this window closes."""
+    family = [s for s in series if s.monitor.severity is severity and s.key in share and s.key in readings]
+    e_values = [statistic_of(states[state_key(model_version, s)].listing) / n_period for s in family]
+    chosen = e_benjamini_hochberg(e_values, DISCOVERY_RATE)
+    return tuple(Discovery(series=family[i], reading=readings[family[i].key], e_value=e_values[i]) for i in chosen)
 
 
 def _raise(state: SeriesState) -> None:
     """After an alarm: the evidence begins anew, and so does the test that clears it."""
-    state.evidence = []
+    state.evidence = b""
     state.statistic = 0.0
     state.n_since_reset = 0
     state.clearing = []

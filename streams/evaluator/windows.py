@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from detectors.verdict import Status
 from schemas.base import from_milliseconds
 from schemas.identifiers import ALL_SEGMENT
-from schemas.metrics import Companion, SeriesVerdict, WindowMetrics
+from schemas.metrics import WindowMetrics
 from schemas.models import TaskKind
 from schemas.monitors import Monitor, Signal
 from streams.control import layout as sections
@@ -99,9 +100,10 @@ def _fairness_values(closing: Closing, whole: Counted) -> dict[str, float | None
     return {f"{signal.value}:{group}": rate_difference(whole, group, signal)[0] for group in closing.plan.group_values}
 
 
-def _verdict(state: ModelState, closing: Closing, watched: Watched, one: Series) -> SeriesVerdict:
+def _verdict(state: ModelState, closing: Closing, watched: Watched, one: Series) -> dict[str, Any]:
+    """A `SeriesVerdict` as a dictionary: there may be thousands, and the window checks them all at once."""
     reading: Reading = watched.readings[one.key]
-    alert = state.alerts.get(alert_key(closing.key.model_version, one.monitor))
+    alert = state.alerts.get(alert_key(closing.key.model_version, one.monitor)) if state.alerts else None
     if reading.log_bets is None:
         status = Status.NO_DATA if not reading.n else Status.WARMING_UP
     elif alert is not None and one.key in alert.series:
@@ -110,16 +112,16 @@ def _verdict(state: ModelState, closing: Closing, watched: Watched, one: Series)
         status = Status.NO_DATA
     else:
         status = Status.STABLE
-    return SeriesVerdict(
-        monitor_id=one.monitor.monitor_id,
-        signal=one.monitor.signal.value,
-        segment=one.segment,
-        feature=one.feature,
-        status=status.value,
-        statistic=watched.statistics.get(one.key),
-        threshold=watched.thresholds.get(one.key),
-        value=reading.value,
-        reference_value=reading.reference_value,
-        n=reading.n,
-        companions=[Companion(name=c.name, value=c.value, threshold=c.threshold) for c in reading.companions],
-    )
+    return {
+        "monitor_id": one.monitor.monitor_id,
+        "signal": one.monitor.signal.value,
+        "segment": one.segment,
+        "feature": one.feature,
+        "status": status.value,
+        "statistic": watched.statistics.get(one.key),
+        "threshold": watched.thresholds.get(one.key),
+        "value": reading.value,
+        "reference_value": reading.reference_value,
+        "n": reading.n,
+        "companions": [{"name": name, "value": v, "threshold": limit} for name, v, limit in reading.companions],
+    }

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import math
 import struct
-from datetime import datetime
 from typing import Any, Final
 
 from streams.engine.processor import Headers, ListRecord, Record
+from streams.ingest.arrow_bounds import check_expanded, read_bounded
 from streams.ingest.rejection import Reason, RejectedError, wrong
 from streams.settings import IngestSettings
 
@@ -33,15 +33,17 @@ _UNREADABLE: Final[tuple[type[Exception], ...]] = (*_ARROW_ERRORS, ValueError, O
 CONTENT_TYPE: Final = b"application/vnd.apache.arrow.stream"
 _INFINITE: Final = "\x00infinite"
 _BEYOND: Final = b"1e999"
-_HEADER_OF: Final = {"record batch": 1, "dictionary": 2}
-_COMPRESSION_FIELD: Final = 3
+_PER_SECOND: Final = {"s": 1.0, "ms": 1e3, "us": 1e6}
+_ROWS_AT_ONCE: Final = 1_000
 
 
 def is_batch(headers: Headers) -> bool:
     """Whether the headers say that the value is an Arrow stream."""
     for name, value in headers:
-        if value is not None and value[: len(CONTENT_TYPE)].lower() == CONTENT_TYPE:
-            return name.lower().replace("_", "-") == "content-type"
+        if value is None or len(value) < len(CONTENT_TYPE) or name.lower().replace("_", "-") != "content-type":
+            continue
+        if value.split(b";", 1)[0].strip().lower() == CONTENT_TYPE:
+            return True
     return False
 
 
@@ -53,7 +55,7 @@ def open_batch(record: Record, settings: IngestSettings) -> Any:
     record
         Its value is an Arrow IPC stream.
     settings
-        The bounds: `max_batch_bytes`, `max_batch_rows`.
+        The bounds: `max_batch_bytes`, `max_batch_rows`, `max_batch_expanded_bytes`.
 
     Returns
     -------
@@ -74,10 +76,9 @@ def open_batch(record: Record, settings: IngestSettings) -> Any:
         expected = f"at most {settings.max_batch_bytes} bytes (ingest.max_batch_bytes)"
         raise RejectedError(Reason.TOO_LARGE, f"value has {len(record.value)} bytes: expected {expected}")
     try:
-        _refuse_compressed(record.value)
-        table = pa.ipc.open_stream(record.value).read_all()
-        _check_size(table, settings)
+        table = read_bounded(record.value, settings)
         table.validate(full=True)
+        check_expanded(table, settings)
     except (pa.ArrowException, OSError, ValueError, struct.error) as error:
         message = f"value of {len(record.value)} bytes is no Arrow IPC stream that can be read: {error}"
         raise RejectedError(Reason.BAD_BATCH, message) from error
@@ -86,60 +87,15 @@ def open_batch(record: Record, settings: IngestSettings) -> Any:
     return table
 
 
-def _check_size(table: Any, settings: IngestSettings) -> None:
-    """Refuse what claims more than its bytes can hold: some types have no buffers, so that rows cost nothing."""
-    if table.num_rows > settings.max_batch_rows:
-        expected = f"at most {settings.max_batch_rows} (ingest.max_batch_rows)"
-        raise wrong("rows", table.num_rows, expected, Reason.TOO_LARGE)
-    for field in table.schema:
-        if not _is_known(field.type, depth=0):
-            raise wrong(f"type of column {field.name}", str(field.type), "a type of the schema", Reason.BAD_BATCH)
-
-
-def _is_known(kind: Any, *, depth: int) -> bool:
-    t = pa.types
-    if t.is_struct(kind):
-        return depth == 0 and all(_is_known(kind.field(i).type, depth=1) for i in range(kind.num_fields))
-    if t.is_map(kind):
-        return depth == 0 and t.is_string(kind.key_type) and t.is_floating(kind.item_type)
-    if t.is_dictionary(kind):
-        return bool(t.is_string(kind.value_type) or t.is_large_string(kind.value_type))
-    tests = (t.is_string, t.is_large_string, t.is_boolean, t.is_integer, t.is_floating, t.is_timestamp, t.is_null)
-    return any(test(kind) for test in tests)
-
-
-def _refuse_compressed(value: bytes) -> None:
-    """Refuse compressed buffers: a few bytes of them may claim gigabytes, and Kafka compresses records anyway."""
-    messages = pa.ipc.MessageReader.open_stream(value)
-    while True:
-        try:
-            message = messages.read_next_message()
-        except StopIteration:
-            return
-        if message.type in _HEADER_OF and _is_compressed(message.metadata.to_pybytes(), _HEADER_OF[message.type]):
-            raise wrong("compression", message.type, "buffers that are not compressed", Reason.BAD_BATCH)
-
-
-def _is_compressed(metadata: bytes, kind: int) -> bool:
-    """Whether a message's RecordBatch has the field `compression` (Arrow's Message.fbs); a flatbuffer, read by hand."""
-    message = struct.unpack_from("<I", metadata, 0)[0]
-    header = _follow(metadata, message, 2)
-    if kind == _HEADER_OF["dictionary"] and header is not None:
-        header = _follow(metadata, header, 1)
-    return header is not None and _follow(metadata, header, _COMPRESSION_FIELD) is not None
-
-
-def _follow(buffer: bytes, table: int, field: int) -> int | None:
-    """Place of the table that a field of a flatbuffer's table points to; None where the field is not set."""
-    vtable = table - struct.unpack_from("<i", buffer, table)[0]
-    slot = 4 + 2 * field
-    if struct.unpack_from("<H", buffer, vtable)[0] < slot + 2:
-        return None
-    offset = struct.unpack_from("<H", buffer, vtable + slot)[0]
-    if not offset:
-        return None
-    at: int = table + offset
-    return at + int(struct.unpack_from("<I", buffer, at)[0])
+def end_ids(table: Any) -> list[bytes]:
+    """Return the ids of the first and last row of a batch; of those that have one, where an end has none."""
+    if not table.num_rows or "prediction_id" not in table.column_names:
+        return []
+    column = table.column("prediction_id")
+    ends = [column[i].as_py() for i in (0, table.num_rows - 1)]
+    if all(isinstance(each, str) and each for each in ends):
+        return [each.encode() for each in ends]
+    return ids_of(table)
 
 
 def ids_of(table: Any) -> list[bytes]:
@@ -155,13 +111,56 @@ def json_records(record: Record, table: Any) -> list[ListRecord]:
     Raises
     ------
     RejectedError
-        Where a value cannot be written, such as a time beyond every calendar.
+        Where a value cannot be written.
     """
     try:
-        return [_json_record(record, row) for row in table.to_pylist()]
+        plain = _without_times(_without_nothing(table))
+        slices = (plain.slice(start, _ROWS_AT_ONCE) for start in range(0, plain.num_rows, _ROWS_AT_ONCE))
+        return [_json_record(record, row) for rows in slices for row in rows.to_pylist()]
     except _UNREADABLE as error:
         message = f"a value of the batch cannot be read: {error}"
         raise RejectedError(Reason.BAD_BATCH, message) from error
+
+
+def _without_nothing(table: Any) -> Any:
+    """Leave out columns without a type: they hold nothing, at no cost, and would cost a field in every row."""
+    for i, field in reversed(list(enumerate(table.schema))):
+        kept = None
+        if pa.types.is_struct(field.type):
+            children = [field.type.field(j) for j in range(field.type.num_fields)]
+            kept = [j for j, child in enumerate(children) if not pa.types.is_null(child.type)]
+            if len(kept) == len(children):
+                continue
+        elif not pa.types.is_null(field.type):
+            continue
+        column, table = table.column(i).combine_chunks(), table.remove_column(i)
+        if kept:
+            fields = [field.type.field(j) for j in kept]
+            parts = [column.field(j) for j in kept]
+            table = table.append_column(
+                field.name, pa.StructArray.from_arrays(parts, fields=fields, mask=column.is_null())
+            )
+    return table
+
+
+def _without_times(table: Any) -> Any:
+    """Write times as seconds, or as text where they have no zone: no calendar and no list of zones is asked."""
+    for i, field in enumerate(table.schema):
+        if pa.types.is_timestamp(field.type):
+            column = table.column(i)
+            plain = (
+                column.cast(pa.string()) if field.type.tz is None else pa.array(seconds_of(column), from_pandas=True)
+            )
+            table = table.set_column(i, field.name, plain)
+    return table
+
+
+def seconds_of(column: Any) -> Any:
+    """Seconds since the epoch of a column of times with a zone, float64 of shape (n,); null as NaN."""
+    unit = column.type.unit
+    if unit == "ns":
+        column, unit = column.cast(pa.timestamp("us", column.type.tz), safe=False), "us"
+    return column.cast(pa.int64()).to_numpy(zero_copy_only=False) / _PER_SECOND[unit]
 
 
 def _json_record(record: Record, row: dict[str, Any]) -> ListRecord:
@@ -181,8 +180,6 @@ def _json_record(record: Record, row: dict[str, Any]) -> ListRecord:
 def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else _INFINITE
-    if isinstance(value, datetime):
-        return value.isoformat()
     if isinstance(value, list):  # a map, as pairs
         value = dict(value)
     if isinstance(value, dict):

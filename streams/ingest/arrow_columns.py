@@ -14,7 +14,7 @@ from schemas.events import DEFAULT_ENVIRONMENT
 from schemas.models import ModelSpec, TaskKind
 from streams.control.layout import SCORE_MISSING
 from streams.control.plan import Plan
-from streams.ingest.arrow import UnevenError
+from streams.ingest.arrow import UnevenError, seconds_of
 from streams.ingest.columns import Codes, EventColumns, Interner
 from streams.ingest.extract import class_coder, score_bins
 from streams.ingest.rules import rule_verdicts
@@ -36,7 +36,6 @@ _LABEL_COLUMNS: Final = frozenset({
     "prediction_id", "model_name", "label_timestamp", "environment", "actual_label", "actual_value", "label_source",
     "revision", "retracted",
 })  # fmt: skip
-_MICROSECONDS: Final = 1e6
 
 
 class Batch:
@@ -102,8 +101,7 @@ class Batch:
         kind = column.type  # type: ignore[union-attr]
         if pa.types.is_timestamp(kind):
             _require(kind.tz is not None)
-            micros = column.cast(pa.timestamp("us", kind.tz), safe=False).cast(pa.int64())  # type: ignore[union-attr]
-            return timestamps_ms(np.asarray(micros) / _MICROSECONDS)  # type: ignore[arg-type]
+            return timestamps_ms(seconds_of(column))
         _require(pa.types.is_floating(kind) or pa.types.is_integer(kind))
         return timestamps_ms(_numbers(column))  # type: ignore[arg-type]
 

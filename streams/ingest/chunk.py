@@ -13,8 +13,8 @@ import numpy as np
 from schemas.events import DEFAULT_ENVIRONMENT, WATERMARK_TYPE
 from streams.engine.partitioning import PARTITIONERS
 from streams.engine.processor import Record
-from streams.ingest.arrow import UnevenError
-from streams.ingest.envelope import FORMATS, check_key, expect_type, is_plain
+from streams.ingest.arrow import UnevenError, end_ids, open_batch
+from streams.ingest.envelope import FORMATS, check_key, declared_type, expect_type, is_plain
 from streams.ingest.models import ModelNames, Models
 from streams.ingest.rejection import Reason, RejectedError, Rejection, shown, wrong
 from streams.ingest.values import LATEST_MS, UNKNOWN_MS, Int64, timestamps_ms
@@ -133,7 +133,7 @@ class ChunkReader:
             if payload.type == WATERMARK_TYPE:
                 sorted_.marks.append(self._mark(record, parsed, order))
                 return None
-            expect_type(payload, self._type)
+            expect_type(payload.type, self._type)
             return slow(i, parsed)
         except RejectedError as error:
             model_name, environment = parsed.get("model_name"), parsed.get("environment", DEFAULT_ENVIRONMENT)
@@ -196,9 +196,27 @@ class ChunkReader:
         if times.min() < 0 or times.max() > latest:
             raise UnevenError
 
-    def check_partition(self, record: Record, ids: Sequence[bytes]) -> None:
+    def open_batch(self, record: Record) -> Any:
+        """Open a record of many rows, whichever way they are read then.
+
+        Returns
+        -------
+        pyarrow.Table
+            As of `streams.ingest.arrow.open_batch`.
+
+        Raises
+        ------
+        RejectedError
+            Where it cannot be opened, its `ce_type` is another one of ours, or its ends belong to another partition.
+        """
+        expect_type(declared_type(record.headers), self._type)
+        table = open_batch(record, self.settings)
+        self._check_partition(record, end_ids(table))
+        return table
+
+    def _check_partition(self, record: Record, ids: Sequence[bytes]) -> None:
         """Raise `RejectedError` where the ends of a batch belong to another partition: no label would find them."""
-        if self._n_partitions is None:
+        if self._n_partitions is None or not ids:
             return
         for partitioner in PARTITIONERS.values():
             if all(partitioner(id_, self._n_partitions) == record.partition for id_ in (ids[0], ids[-1])):

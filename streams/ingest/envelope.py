@@ -56,8 +56,18 @@ def payload_of(record: Record) -> Payload:
     fields = {_normalised(name): content for name, content in record.headers if content is not None}
     if fields.get("content_type", b"").strip().lower().startswith(STRUCTURED):
         return _structured(value)
-    declared = fields.get("ce_type", b"").decode("utf-8", "replace")
-    return Payload(parse_object(value), declared if declared in _OURS else None)
+    return Payload(parse_object(value), _ours(fields.get("ce_type", b"")))
+
+
+def declared_type(headers: Headers) -> str | None:
+    """Return the CloudEvents type that the headers give a record, where it is one of ours."""
+    said = {_normalised(name): content for name, content in headers if content is not None}
+    return _ours(said.get("ce_type", b""))
+
+
+def _ours(declared: bytes) -> str | None:
+    text = declared.decode("utf-8", "replace")
+    return text if text in _OURS else None
 
 
 def _structured(value: bytes) -> Payload:
@@ -105,10 +115,10 @@ def _no_constant(name: str) -> float:
     raise ValueError(msg)
 
 
-def expect_type(payload: Payload, expected: str) -> None:
+def expect_type(declared: str | None, expected: str) -> None:
     """Refuse an event of ours on the topic of another."""
-    if payload.type is not None and payload.type != expected:
-        raise wrong("ce_type", payload.type, expected)
+    if declared is not None and declared != expected:
+        raise wrong("ce_type", declared, expected)
 
 
 def check_key(key: bytes | None, prediction_id: str) -> None:

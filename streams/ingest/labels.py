@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from schemas.events import DEFAULT_ENVIRONMENT, LABEL_TYPE
 from schemas.models import TaskKind
 from streams.engine.processor import Record
-from streams.ingest.arrow import UNEVEN, UnevenError, json_records, open_batch
+from streams.ingest.arrow import UNEVEN, UnevenError, json_records
 from streams.ingest.arrow_columns import LabelBatch
 from streams.ingest.chunk import ChunkReader, Sorted, require, text_of, time_of
 from streams.ingest.columns import LabelColumns
@@ -73,7 +73,7 @@ class LabelReader(ChunkReader):
     def read_batch(self, record: Record, base: int) -> LabelChunk:
         """Read a record of many rows; `base` is the order of the first."""
         try:
-            table = open_batch(record, self.settings)
+            table = self.open_batch(record)
             try:
                 return self._columns_of(record, table, base)
             except UNEVEN:
@@ -89,7 +89,6 @@ class LabelReader(ChunkReader):
             return chunk
         batch = LabelBatch(table)
         ids = batch.ids()
-        self.check_partition(record, ids)
         times = batch.times("label_timestamp")
         self.check_times(record, times)
         try:

@@ -15,7 +15,7 @@ from schemas.events import PREDICTION_TYPE
 from schemas.identifiers import split_model_key
 from streams.control.plan import Plan
 from streams.engine.processor import Record
-from streams.ingest.arrow import UNEVEN, UnevenError, json_records, open_batch
+from streams.ingest.arrow import UNEVEN, UnevenError, json_records
 from streams.ingest.arrow_columns import PredictionBatch
 from streams.ingest.chunk import ChunkReader, Sorted
 from streams.ingest.columns import EventColumns
@@ -112,7 +112,7 @@ class PredictionReader(ChunkReader):
         """Read a record of many rows; `base` is the order of the first."""
         self._refresh()
         try:
-            table = open_batch(record, self.settings)
+            table = self.open_batch(record)
             try:
                 return self._columns_of(record, table, base)
             except UNEVEN:
@@ -128,7 +128,6 @@ class PredictionReader(ChunkReader):
             return chunk
         batch = PredictionBatch(table)
         ids = batch.ids()
-        self.check_partition(record, ids)
         times = batch.times("prediction_timestamp")
         self.check_times(record, times)
         names, schema = self._followed(*batch.model())

@@ -16,7 +16,7 @@ from schemas.deployments import ResourceEvent
 from schemas.evidence import RollbackEvidence
 from schemas.identifiers import model_key
 from schemas.incidents import Incident
-from schemas.metrics import WindowMetrics
+from schemas.metrics import WindowMetrics, join_parcels
 from schemas.rollbacks import RollbackCommand, RollbackStatus
 from streams.engine.processor import Record
 from streams.responders.alert_book import AlertBook
@@ -46,6 +46,8 @@ class Board:
         self.rollbacks = RollbackBook()
         self.incidents: dict[str, Incident] = {}
         self._windows: dict[str, dict[tuple[str, str], WindowMetrics]] = {}
+        self._parcels: dict[tuple[str, str, str], dict[int, WindowMetrics]] = {}
+        """Of the newest window that is not complete yet, by model, version and kind."""
         self._evidence: dict[str, RollbackEvidence] = {}
         self._resources: dict[str, dict[tuple[str, str], ResourceEvent]] = {}
 
@@ -71,7 +73,10 @@ class Board:
             case Incident():
                 self._apply_incident(event)
             case WindowMetrics():
-                self._apply_window(event)
+                if event.n_parts == 1:
+                    self._apply_window(event)
+                else:
+                    self._apply_parcel(event)
             case RollbackEvidence():
                 self._evidence[model_key(event.environment, event.model_name)] = event
             case ResourceEvent():
@@ -86,6 +91,18 @@ class Board:
             self.incidents[incident.incident_id] = incident
         while len(self.incidents) > MAX_INCIDENTS:
             del self.incidents[min(self.incidents.values(), key=lambda each: each.updated_at).incident_id]
+
+    def _apply_parcel(self, parcel: WindowMetrics) -> None:
+        """A window counts once it is there as a whole; the parts of one come one after the other."""
+        place = (model_key(parcel.environment, parcel.model_name), parcel.model_version, parcel.kind)
+        held = self._parcels.get(place, {})
+        if any(_window_id(each) != _window_id(parcel) for each in held.values()):
+            held = {}
+        held[parcel.part] = parcel
+        self._parcels[place] = held
+        if len(held) == parcel.n_parts:
+            del self._parcels[place]
+            self._apply_window(join_parcels([held[part] for part in sorted(held)]))
 
     def _apply_window(self, window: WindowMetrics) -> None:
         of_model = self._windows.setdefault(model_key(window.environment, window.model_name), {})
@@ -142,3 +159,7 @@ class Board:
         for place, held in list(of_model.items()):
             if place[0] == event.model_version and held.measured_at < event.measured_at - within:
                 del of_model[place]
+
+
+def _window_id(window: WindowMetrics) -> tuple[object, ...]:
+    return window.window_start, window.window_end, window.plan_id, window.revision

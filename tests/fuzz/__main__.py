@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from tests.fuzz import decisions
+from tests.fuzz import arrow, decisions
 from tests.fuzz.profiler import run
 
 SUMMARY = Path(__file__).resolve().parents[2] / "build" / "fuzz" / "summary.json"
@@ -30,6 +30,7 @@ def main() -> None:
     figures = {
         "seed": options.seed,
         "profiler": run(options.records, options.seed),
+        "arrow": arrow.run(n_others, options.seed),
         "evaluator": decisions.fuzz_evaluator(options.seed, n_others),
         "governor": decisions.fuzz_governor(options.seed, n_others),
         "control": decisions.fuzz_control(options.seed, n_others // 5),

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+
 import pytest
 
 from tests.fuzz import decisions
@@ -30,3 +34,14 @@ def test_garbage_between_the_stages_stops_none(seed: int) -> None:
 
 def test_garbage_on_control_topics_is_refused_in_words_and_stops_nobody() -> None:
     assert 100 < decisions.fuzz_control(3, 300)["n_rejected"] < 290
+
+
+def test_mutated_arrow_batches_end_in_rows_or_in_dead_letters() -> None:
+    # In a process of its own: what is feared most is a library that reads beyond its buffers.
+    command = [sys.executable, "-m", "tests.fuzz.arrow", "--records", "1500", "--seed", "7"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-2_000:]
+    figures = json.loads(done.stdout.splitlines()[-1])
+    assert figures["n_silent"] == 0
+    assert figures["n_rows"] > 1_000
+    assert figures["reasons"]["bad_batch"] > 500

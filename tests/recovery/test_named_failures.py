@@ -1,7 +1,6 @@
-"""Failures by name, and what each of them comes to; topics that change are in `test_layout_changes`.
+"""Failures by name, and what each of them comes to.
 
-Not played: a coordinator that moves to *another* broker, since there is one here. Its end and its return, with the
-logs of groups and transactions read anew, is the nearest real thing, and is in `test_broker_away`.
+Topics that change are in `test_layout_changes`, a coordinator that moves to another broker in `test_coordinator_moves`.
 """
 
 from __future__ import annotations

@@ -81,6 +81,7 @@ def environment(kafka: dict[str, Any], **more: str) -> dict[str, str]:
         "PLUMBLINE_ENGINE_APPLICATION_ID": f"test-{unique}",
         "PLUMBLINE_ENGINE_SESSION_TIMEOUT_SECONDS": "3",
         "PLUMBLINE_ENGINE_HEARTBEAT_INTERVAL_SECONDS": "1",
+        "PLUMBLINE_ENGINE_SHUTDOWN_TIMEOUT_SECONDS": "2",
         "PLUMBLINE_WEB_PORT": "0",
         **ours,
         **more,
