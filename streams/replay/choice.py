@@ -151,7 +151,7 @@ def read_reference(path: Path, spec: ModelSpec) -> Reference:
 
 
 def without(part: Slice, start: float, end: float) -> Slice:
-    """A slice less the predictions of [start, end); their labels find nothing, and are left out by their ids."""
+    """A slice less the predictions of [start, end); their labels stay, find none, and count nowhere but as orphans."""
     served = part.predictions
     if served is None:
         return part
