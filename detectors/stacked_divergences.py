@@ -5,14 +5,9 @@ Jensen-Shannon divergence. The index and 8 JS are about s chi2 under the null, s
 `detectors.divergences`). The Wasserstein distance has no such form. When nothing has changed, the gap of the two
 distribution functions is about sqrt(s) times a Brownian bridge at the reference's ranks; so bridges are drawn once, and
 every series reads off its own ranks, in the place of 2,000 samples of its own.
-
-References
-----------
-Billingsley, "Convergence of Probability Measures" (1968), for the bridge.
 """
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Final
 
 import numpy as np
@@ -20,14 +15,12 @@ import numpy.typing as npt
 from scipy import special
 
 from detectors.arrays import FloatArray
+from detectors.brownian import N_BRIDGES, N_STEPS, absolute_bridges
 from detectors.scores import mid_ranks, probabilities
 
 ALPHA: Final = 0.001
 """Probability that a companion exceeds its threshold when nothing has changed."""
 _HALF_COUNT: Final = 0.5
-_N_BRIDGES: Final = 4_000
-_N_STEPS: Final = 1_024
-_SEED: Final = 19_680_101
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,19 +81,10 @@ def wasserstein_null(reference_counts: FloatArray) -> float:
         Shape (R,): counts or shares.
     """
     p = probabilities(reference_counts)
-    places = np.rint(np.cumsum(p)[:-1] * _N_STEPS).astype(np.int64)
-    drawn = np.diff(mid_ranks(p)).astype(np.float32) @ _bridges()[places]
-    last = int(np.ceil((1.0 - ALPHA) * _N_BRIDGES)) - 1
+    places = np.rint(np.cumsum(p)[:-1] * N_STEPS).astype(np.int64)
+    drawn = np.diff(mid_ranks(p)).astype(np.float32) @ absolute_bridges()[places]
+    last = int(np.ceil((1.0 - ALPHA) * N_BRIDGES)) - 1
     return float(np.partition(drawn, last)[last]) if drawn.size else 0.0
-
-
-@cache
-def _bridges() -> npt.NDArray[np.float32]:
-    """Absolute values of Brownian bridges, a column each: shape (steps + 1, bridges)."""
-    walk = np.random.default_rng(_SEED).standard_normal((_N_STEPS, _N_BRIDGES)).cumsum(axis=0) / np.sqrt(_N_STEPS)
-    bridge = np.zeros((_N_STEPS + 1, _N_BRIDGES), dtype=np.float32)
-    bridge[1:] = np.abs(walk - np.arange(1, _N_STEPS + 1)[:, None] / _N_STEPS * walk[-1])
-    return bridge
 
 
 def _padded(counts: FloatArray) -> FloatArray:
