@@ -159,23 +159,7 @@ class CategoricalBets:
         return np.asarray(bets.reshape(len(counts), -1), dtype=np.float64)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Grown:
-    """Evidence after a window.
-
-    Parameters
-    ----------
-    log_m
-        Shape (S, K).
-    statistic
-        Shape (S,).
-    """
-
-    log_m: FloatArray
-    statistic: FloatArray
-
-
-def grow(log_m: FloatArray, log_bets: FloatArray) -> Grown:
+def grow(log_m: FloatArray, log_bets: FloatArray) -> FloatArray:
     """Take one window into the Shiryaev-Roberts evidence of S series, as `ShiryaevRoberts.update` does into one's.
 
     Parameters
@@ -184,7 +168,16 @@ def grow(log_m: FloatArray, log_bets: FloatArray) -> Grown:
         Shape (S, K): the evidence so far; minus infinity for a series that begins with this window.
     log_bets
         Shape (S, K), finite.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (S, K).
     """
-    grown = np.minimum(np.logaddexp(log_m, 0.0) + log_bets, LOG_CAP)
-    peak = grown.max(axis=1)
-    return Grown(log_m=grown, statistic=np.exp(peak + np.log(np.exp(grown - peak[:, None]).mean(axis=1))))
+    return np.minimum(np.logaddexp(log_m, 0.0) + log_bets, LOG_CAP)
+
+
+def statistics(log_m: FloatArray) -> FloatArray:
+    """Return the mean of the components of each series' evidence: shape (S, K), finite, to (S,)."""
+    peak = log_m.max(axis=1)
+    return np.asarray(np.exp(peak + np.log(np.exp(log_m - peak[:, None]).mean(axis=1))), dtype=np.float64)

@@ -37,7 +37,7 @@ from streams.worker import BrokerWatchService, ControlService, Exporter, Site, S
 
 log = structlog.get_logger(__name__)
 
-GC_THRESHOLD: Final = (50_000, 20, 100)
+GC_THRESHOLD: Final = (200_000, 20, 100)
 """Records are plain values without cycles: collecting after every 700 of them costs several percent."""
 _PULSE_SECONDS: Final = 60.0
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.sequential import EProcess, ShiryaevRoberts
-from detectors.stacked import grow
+from detectors.stacked import grow, statistics
 from streams.evaluator.series import Reading
 from streams.evaluator.state import SeriesState
 
@@ -50,11 +50,13 @@ def _feed_alike(states: Sequence[SeriesState], readings: Sequence[Reading], n_be
     # Another reference has other bets: what was gathered against the old one is void.
     is_void = evidence[:, 0] == 0.0
     grown = grow(evidence[:, 1:], bets)
-    packed = _unstacked(evidence[:, 0] + 1.0, grown.log_m)
+    packed = _unstacked(evidence[:, 0] + 1.0, grown)
     listing = _stacked([state.listing for state in states], n_bets)
     listing[listing[:, 0] >= n_period] = _fresh(n_bets)
-    listed = _unstacked(listing[:, 0] + 1.0, grow(listing[:, 1:], bets).log_m)
-    for i, (state, statistic, void) in enumerate(zip(states, grown.statistic.tolist(), is_void.tolist(), strict=True)):
+    listed = _unstacked(listing[:, 0] + 1.0, grow(listing[:, 1:], bets))
+    for i, (state, statistic, void) in enumerate(
+        zip(states, statistics(grown).tolist(), is_void.tolist(), strict=True)
+    ):
         state.evidence, state.listing, state.statistic = packed[i], listed[i], statistic
         state.n_since_reset = readings[i].n + (0 if void else state.n_since_reset)
 
