@@ -1,9 +1,9 @@
 """Tickets on inputs from the flights: how many v1 raises in its year, and how soon the skewed v2 raises one.
 
-    python -m benchmarks.input_tickets
+    python -m benchmarks.input_tickets [--write]
 
-Readings, weights, thresholds and resets are the evaluator's (`read`, `weights`, `watch`), no broker: the series of
-`feature_drift` and `prediction_drift` in the demo's monitors.yaml, each with the weight that it has there. v1 serves
+Readings, weights, thresholds and resets are the evaluator's (`read_window`, `weights`, `watch`), no broker: the series
+of `feature_drift` and `prediction_drift` in the demo's monitors.yaml, each with the weight that it has there. v1 serves
 from 22 February to the end of the year; v2 begins on 42 Mondays with fresh evidence.
 """
 
@@ -16,10 +16,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
 
-from benchmarks.placebo import FIRST_MONDAY, N_MONDAYS, WATCHED
+from benchmarks.placebo import FIRST_MONDAY, N_MONDAYS, SEED, WATCHED
+from benchmarks.statistics_page import markdown, show, wants_writing
 from demo import setup
 from demo.flights import CATEGORICAL, NUMERIC, Flights, load_flights
 from demo.model import Scores, as_hours, score
@@ -30,8 +29,9 @@ from schemas.models import ModelSpec
 from schemas.monitors import INPUT_DRIFT_SIGNALS, ModelEntry
 from streams.control import layout as sections
 from streams.control.plan import Plan, make_plan
+from streams.evaluator.reading import read_window
 from streams.evaluator.reference_view import ReferenceView
-from streams.evaluator.series import Reading, Series, expand, read
+from streams.evaluator.series import Reading, Series, expand
 from streams.evaluator.signals import Counted
 from streams.evaluator.state import SeriesState
 from streams.evaluator.watch import watch, weights
@@ -60,7 +60,9 @@ def counted_cells(plan: Plan, flights: Flights, numeric: NDArray[np.float64], sc
 def readings(series: list[Series], cells: dict[int, Counted], view: ReferenceView, n_series: int) -> Readings:
     """What each series sees in each cell."""
     return {
-        start: {one.key: read(one, counted, view, cell_start_ms=start, n_series=n_series) for one in series}
+        start: dict(
+            read_window(series, lambda _, own=counted: own, view, counted.plan, cell_start_ms=start, n_series=n_series)
+        )
         for start, counted in cells.items()
     }
 
@@ -72,7 +74,7 @@ def tickets(series: list[Series], share: dict[str, float], seen: Readings, spec:
     for start in sorted(seen):
         here = seen[start]
         watched = watch(
-            series=series, share=share, closing=series, read=lambda one, here=here: here[one.key], states=states,
+            series=series, share=share, closing=series, read=lambda _, here=here: here.items(), states=states,
             model_version="v", spec=spec,
         )  # fmt: skip
         found += [(start, alarm.leading.series.key) for alarm in watched.alarms]
@@ -106,22 +108,23 @@ def measured(entry: ModelEntry, cache: Path, *, seed: int) -> tuple[list[tuple[i
     return tickets(chosen, share, of_v1, entry.spec()), days
 
 
-def main() -> None:
+def input_tickets() -> str:
+    """The table."""
     entry = setup.load_entry(Path("demo/monitors.yaml"))
-    year, days = measured(entry, Path("build/demo-cache"), seed=7)
+    year, days = measured(entry, Path("build/demo-cache"), seed=SEED)
     budget = entry.spec().false_alarm_budget
     served = datetime(2014, 1, 1, 5, tzinfo=setup.REFERENCE_UNTIL.tzinfo) - setup.REFERENCE_UNTIL
     allowed = budget.tickets * served / budget.per
     found = np.array([day for day in days if day is not None])
-    table = Table(title=f"Input tickets: v1 over {served.days} days, v2 on {N_MONDAYS} Mondays")
-    for column in ("v1's tickets", "budget of tickets", "v2 found", "median days", "p90", "most"):
-        table.add_column(column, justify="right")
-    shown = [f"{x:.2f}" for x in (np.median(found), np.quantile(found, 0.9), found.max())] if len(found) else ["-"] * 3
-    table.add_row(str(len(year)), f"{allowed:.1f}", f"{len(found)} of {N_MONDAYS}", *shown)
-    console = Console()
-    console.print(table)
-    for name, n in Counter(name for _, name in year).most_common():
-        console.print(f"v1: {n} led by {name}", highlight=False)
+    shown = [f"{x:.2f}" for x in (np.median(found), np.quantile(found, 0.9), found.max())] if len(found) else [""] * 3
+    led_by = ", ".join(f"{n} by {name.rpartition('|')[2]}" for name, n in Counter(name for _, name in year).items())
+    header = ["v1's tickets", "allowed", "skewed v2 found", "median days", "p90", "most"]
+    count = f"{len(year)} in {served.days} days" + (f" ({led_by})" if led_by else "")
+    return markdown(header, [[count, f"{allowed:.1f}", f"{len(found)} of {N_MONDAYS}", *shown]])
+
+
+def main() -> None:
+    show({"input-tickets": input_tickets()}, write=wants_writing("Tickets on the inputs of the flights."))
 
 
 if __name__ == "__main__":

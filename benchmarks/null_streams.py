@@ -35,7 +35,7 @@ _LEVELS: Final = 12
 _BURN_IN: Final = 200
 _LONG: Final = 11_200
 """Cells from which the truth is taken."""
-_SWING: Final = 0.6
+_SWING: Final = 0.8
 _WANDER: Final = 0.25
 _NEVER_WRONG: Final = 1e12
 """Events that a known truth is worth."""

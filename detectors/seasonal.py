@@ -149,7 +149,8 @@ class SeasonalReference:
                 found = _inflations(counts, legendre_scores(mixed)[place], labels, ordered, cells_per_cycle)
         else:
             found = found or _inflations(counts, scores, None, ordered, cells_per_cycle)
-            between, kappa = (np.zeros(1) if found is None else found[0] / KAPPA), KAPPA
+            spare = max(1.0 / KAPPA - 1.0 / max(float(whole.sum()), 1.0), 0.0)
+            between, kappa = (np.zeros(1) if found is None else found[0] * spare), KAPPA
         if found is None:
             return None
         v, freedom = found
