@@ -52,6 +52,8 @@ class GroupFeed:
         )
         self._offsets: dict[TopicPartition, int] = {}
         self._noted = asyncio.Event()
+        self._member = asyncio.Event()
+        """Set from an assignment to the next rebalance."""
 
     def partition(self, topic: str, partition: int) -> TopicPartition:
         """Return the partition of an input, by the table's name."""
@@ -91,6 +93,11 @@ class GroupFeed:
         for each in partitions:
             self.consumer.pause(each)
             self.consumer.seek(each, 0)
+        self._member.set()
+
+    def release(self) -> None:
+        """Commit nothing to the group any more: a rebalance begins."""
+        self._member.clear()
 
     async def position(self, topic: str, partition: int) -> int | None:
         """Return the next offset that will be fetched; None where the partition is not ours."""
@@ -135,12 +142,20 @@ class GroupFeed:
         """Commit to the group what was noted, again and again; for lag tools, since the changelog is the truth."""
         while True:
             await self._noted.wait()
+            await self._member.wait()
             await asyncio.sleep(_OFFSETS_SECONDS)
             self._noted.clear()
             await self.flush_offsets()
 
     async def flush_offsets(self) -> None:
-        """Commit to the group what was noted; a failure is said, and the next call tries again."""
+        """Commit to the group what was noted; a failure is said, and the next call tries again.
+
+        Nothing is sent during a rebalance: the broker would look at it after our JoinGroup, on the same connection, and
+        find it to be of an older generation; the client then joins anew, and no rebalance would ever be the last one.
+        """
+        if not self._member.is_set():
+            self._noted.set()
+            return
         assigned = self.consumer.assignment()
         offsets = {each: at for each, at in self._offsets.items() if each in assigned}
         self._offsets.clear()

@@ -219,6 +219,8 @@ class StageRunner:
 
     async def revoked(self) -> None:
         """Note that a rebalance begins: every task is suspended, none is closed yet."""
+        if self._feed is not None:
+            self._feed.release()
         self._assigned = None
         self._changed.clear()  # an assignment that nobody has looked at is void
         for task in self._tasks.values():
