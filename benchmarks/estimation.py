@@ -2,7 +2,7 @@
 
     python -m benchmarks.estimation
 
-The data are three files in the wheel of nannyml 0.13.1; the wheel is fetched into build/ with pip, and is not installed.
+The data are three files in the wheel of nannyml 0.13.1, which pip fetches into build/; it is not installed.
 Drift begins at row 25,000. Prints a table and a JSON line; exits with 1 where a promise does not hold.
 """
 
