@@ -79,11 +79,11 @@ def measure(wheel: Path) -> list[dict[str, float]]:
     scores, _, actual = read(wheel, "reference")
     calibration = fit_calibration(count(actual, scores))
     scores, predicted, actual = read(wheel, "analysis", "analysis_target")
-    found = []
+    found: list[dict[str, float]] = []
     for k, (realised, published) in enumerate(zip(REALISED, PUBLISHED, strict=True)):
         part = slice(k * CHUNK, (k + 1) * CHUNK)
         estimate, lower, upper = estimate_classification(count(predicted[part], scores[part]), calibration)["auc"]
-        exact = exact_auc(actual[part], scores[part])
+        exact = exact_auc(actual[part], scores[part]) or float("nan")
         binned = score_metrics(count(actual[part], scores[part]))["auc"]
         row = {"published_realised": realised, "exact": exact, "binned": binned, "published": published}
         found.append(row | {"estimate": estimate, "lower": lower, "upper": upper})

@@ -45,7 +45,7 @@ def test_calibration_refuses_what_it_cannot_be_fitted_to(counts):
 
 def test_intervals_cover_the_realised_metrics_under_covariate_shift():
     rng = np.random.default_rng(3)
-    n_rounds, covered = 80, {}
+    n_rounds, covered = 200, {}
     for _ in range(n_rounds):
         scores, actual = draw(rng, 3000)
         calibration = fit_calibration(counted(actual, scores))
