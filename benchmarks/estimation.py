@@ -83,7 +83,9 @@ def measure(wheel: Path) -> list[dict[str, float]]:
     for k, (realised, published) in enumerate(zip(REALISED, PUBLISHED, strict=True)):
         part = slice(k * CHUNK, (k + 1) * CHUNK)
         estimate, lower, upper = estimate_classification(count(predicted[part], scores[part]), calibration)["auc"]
-        exact = exact_auc(actual[part], scores[part]) or float("nan")
+        exact = exact_auc(actual[part], scores[part])
+        if exact is None:
+            raise ValueError(f"chunk {k + 1}: labels of one class, expected both")
         binned = score_metrics(count(actual[part], scores[part]))["auc"]
         row = {"published_realised": realised, "exact": exact, "binned": binned, "published": published}
         found.append(row | {"estimate": estimate, "lower": lower, "upper": upper})
