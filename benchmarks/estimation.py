@@ -84,9 +84,9 @@ def measure(wheel: Path) -> list[dict[str, float]]:
         part = slice(k * CHUNK, (k + 1) * CHUNK)
         estimate, lower, upper = estimate_classification(count(predicted[part], scores[part]), calibration)["auc"]
         exact = exact_auc(actual[part], scores[part])
-        if exact is None:
-            raise ValueError(f"chunk {k + 1}: labels of one class, expected both")
         binned = score_metrics(count(actual[part], scores[part]))["auc"]
+        if exact is None or binned is None:
+            raise ValueError(f"chunk {k + 1}: labels of one class, expected both")
         row = {"published_realised": realised, "exact": exact, "binned": binned, "published": published}
         found.append(row | {"estimate": estimate, "lower": lower, "upper": upper})
     return found
