@@ -287,7 +287,9 @@ class ModelEntry(ModelSpec):
         evidence = self.rollback.evidence
         if evidence not in betting or not self._has(Signal(evidence)):
             fitting = sorted(name for name in betting if self._has(Signal(name)))
-            raise FieldError("rollback", "evidence", expected=f"expected one of {', '.join(fitting)}")
+            estimate = evidence.startswith("estimated_")
+            why = "an estimate without labels never authorises a rollback; " if estimate else ""
+            raise FieldError("rollback", "evidence", expected=f"{why}expected one of {', '.join(fitting)}")
         known: set[str] = set()
         for index, monitor in enumerate(self.monitors or ()):
             for name, problem in self._problems(monitor, known):
