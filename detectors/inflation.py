@@ -33,13 +33,13 @@ from detectors.scores import legendre_scores, probabilities
 MINIMUM_CELLS: Final = 40
 """Cells with events below which no inflation is estimated."""
 
-_ROUNDING: Final = 1e-12
+ROUNDING: Final = 1e-12
 """A variance below this share of the mean square is taken for rounding: the score is constant."""
 
-_LARGEST_AUTOCORRELATION: Final = 0.97
+LARGEST_AUTOCORRELATION: Final = 0.97
 """Beyond it the plug-in bandwidth would exceed any reference."""
 
-_UNDERSMOOTHING: Final = 2.0
+UNDERSMOOTHING: Final = 2.0
 """Bandwidth over the plug-in's: it takes the upper bound's coverage at AR(.5), 200 cells, from .81 to .91."""
 
 
@@ -151,56 +151,6 @@ def distribution_inflation(
     return _inflation(residuals, cells_per_cycle, confidence)
 
 
-def score_inflations(
-    sums: FloatArray,
-    squares: FloatArray,
-    totals: FloatArray,
-    *,
-    contexts: npt.ArrayLike | None = None,
-    cells_per_cycle: int = 1,
-    confidence: float | None = None,
-) -> tuple[FloatArray, FloatArray] | None:
-    """Estimate the inflation of each score for itself: a score that hardly wanders need not pay for one that does.
-
-    Parameters
-    ----------
-    sums, squares
-        Shape (cells, J): sums of each score and of its square over a cell's events.
-    totals
-        Shape (cells,): events.
-    contexts, cells_per_cycle
-        As for `variance_inflation`.
-    confidence
-        Of an upper bound, in (0, 1), which is then returned; the estimate itself if not given.
-
-    Returns
-    -------
-    tuple of numpy.ndarray or None
-        v, shape (J,), each at least 1, and 1 for a score that is constant within contexts; and the degrees of freedom
-        that it is known with, shape (J,), infinite for a constant score. None with too few cells, as for
-        `variance_inflation`.
-
-    Raises
-    ------
-    ValueError
-        If a setting is out of range.
-    """
-    check_at_least("cells_per_cycle", cells_per_cycle, 1)
-    if confidence is not None:
-        check_between("confidence", confidence, 0.0, 1.0)
-    residuals = _Residuals.of(sums, squares, totals, contexts)
-    if residuals.n_free < MINIMUM_CELLS:
-        return None
-    v, freedom = np.ones(sums.shape[1]), np.full(sums.shape[1], np.inf)
-    # Column by column: each has a bandwidth of its own.
-    for j, column in enumerate(np.flatnonzero(residuals.varying)):
-        e = residuals.e[:, [j]]
-        ratio, upper = _long_run(residuals, e, cells_per_cycle, 0.5 if confidence is None else confidence)
-        v[column] = float((ratio if confidence is None else upper)[0])
-        freedom[column] = 1.5 * residuals.n_free / (_bandwidth(e, cells_per_cycle) + 1.0)
-    return v, freedom
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Residuals:
     """Sums of J scores per cell less what their context expects, and what independent events would do.
@@ -231,7 +181,7 @@ class _Residuals:
         e[totals > 0.0] = sums[totals > 0.0] - mean[index] * n
         second = squares.sum(axis=0)
         independent = second - (size * mean * mean).sum(axis=0)
-        varying = independent > _ROUNDING * second
+        varying = independent > ROUNDING * second
         return cls(
             e=e[:, varying] / np.sqrt(independent[varying]),
             n_cells=int(n.size),
@@ -251,9 +201,9 @@ def _bandwidth(residuals: FloatArray, cells_per_cycle: int) -> int:
     power = (residuals * residuals).sum(axis=0)
     lagged = (residuals[1:] * residuals[:-1]).sum(axis=0)
     rho = np.abs(np.divide(lagged, power, out=np.zeros_like(power), where=power > 0.0)).max(initial=0.0)
-    rho = min(float(rho), _LARGEST_AUTOCORRELATION)
+    rho = min(float(rho), LARGEST_AUTOCORRELATION)
     plug_in = 1.1447 * (4.0 * rho**2 / (1.0 - rho**2) ** 2 * n_cells) ** (1.0 / 3.0)
-    wanted = max(math.ceil(_UNDERSMOOTHING * plug_in), math.ceil(n_cells ** (1.0 / 3.0)), cells_per_cycle)
+    wanted = max(math.ceil(UNDERSMOOTHING * plug_in), math.ceil(n_cells ** (1.0 / 3.0)), cells_per_cycle)
     return int(min(wanted, n_cells // 3))
 
 

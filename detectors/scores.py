@@ -42,6 +42,13 @@ def probabilities(counts: FloatArray) -> FloatArray:
     return np.full(counts.size, 1.0 / max(counts.size, 1))
 
 
+def shares(counts: FloatArray) -> FloatArray:
+    """Return counts as `probabilities` does, for many series at once: shape (..., R), along the last axis."""
+    total = counts.sum(axis=-1, keepdims=True)
+    uniform = np.full(counts.shape, 1.0 / max(counts.shape[-1], 1))
+    return np.asarray(np.divide(counts, total, out=uniform, where=total > 0.0), dtype=np.float64)
+
+
 def mid_ranks(p: FloatArray) -> FloatArray:
     """Return the rank of the middle of each slot.
 

@@ -20,7 +20,8 @@ Efron, Morris, "Data analysis using Stein's estimator and its generalizations" (
 DerSimonian, Laird, "Meta-analysis in clinical trials" (1986), for the method of moments.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -28,8 +29,8 @@ import numpy.typing as npt
 
 from detectors.arrays import FloatArray, as_counts
 from detectors.distribution import shrink
-from detectors.inflation import score_inflations
-from detectors.scores import legendre_scores, probabilities
+from detectors.scores import legendre_scores, probabilities, shares
+from detectors.stacked_inflation import ScoreInflations, score_inflations
 
 CAUTION: Final = 0.75
 """The four scores of a feature are bet on together, so the lowest of four estimates decides. Therefore each v is taken
@@ -38,6 +39,8 @@ level wanders with .9 from cell to cell raise 1.7 false alarms where 1 is allowe
 
 KAPPA: Final = 200.0
 """Weight of the whole, in events, for references too short to tell a cycle from chance."""
+_AT_ONCE: Final = 256
+"""Series that are worked out together: what they need meanwhile stays small."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -128,33 +131,51 @@ class SeasonalReference:
         ValueError
             If a shape is wrong or a count negative.
         """
-        counts = as_counts(table, name="table", ndim=2)
-        whole = counts.sum(axis=0)
-        if values is not None:
-            scores = np.asarray(values, dtype=np.float64).reshape(-1, 1)
-        else:
-            scores = legendre_scores(probabilities(whole)) if ordered else np.eye(counts.shape[1])
-        labels = None if contexts is None else np.asarray(contexts, dtype=np.int64)
-        sums: dict[int, FloatArray] = {}
-        if labels is not None:
-            sums = {int(c): counts[labels == c].sum(axis=0) for c in np.unique(labels)}
-        found = _inflations(counts, scores, labels, ordered, cells_per_cycle)
-        if found is not None and labels is not None:
-            v = found[0]
-            between = _between(sums, scores, v)
-            kappa = float(v.sum() / (between + v / max(whole.sum(), 1.0)).sum())
-            if ordered:
-                _, place = np.unique(labels, return_inverse=True)  # in the order of `sums`
-                mixed = np.array([shrink(n, whole, kappa) for n in sums.values()])
-                found = _inflations(counts, legendre_scores(mixed)[place], labels, ordered, cells_per_cycle)
-        else:
-            found = found or _inflations(counts, scores, None, ordered, cells_per_cycle)
-            spare = max(1.0 / KAPPA - 1.0 / max(float(whole.sum()), 1.0), 0.0)
-            between, kappa = (np.zeros(1) if found is None else found[0] * spare), KAPPA
-        if found is None:
-            return None
-        v, freedom = found
-        return cls(whole=whole, by_context=sums, kappa=kappa, between=between, inflation=v, freedom=freedom)
+        (found,) = cls.of_many([table], contexts, ordered=ordered, values=values, cells_per_cycle=cells_per_cycle)
+        return found
+
+    @classmethod
+    def of_many(
+        cls,
+        tables: Sequence[npt.ArrayLike],
+        contexts: npt.ArrayLike | None = None,
+        *,
+        ordered: bool = False,
+        values: npt.ArrayLike | None = None,
+        cells_per_cycle: int = 1,
+    ) -> "list[SeasonalReference | None]":
+        """Estimate the references of many series of the same slots and cells at once.
+
+        Parameters
+        ----------
+        tables
+            S of them, each of shape (cells, R).
+        contexts, ordered, values, cells_per_cycle
+            As for `of`.
+
+        Returns
+        -------
+        list of SeasonalReference or None
+            One for each series, what `of` says of it.
+
+        Raises
+        ------
+        ValueError
+            As for `of`.
+        """
+        contexts = None if contexts is None else np.asarray(contexts, dtype=np.int64)
+        found: list[SeasonalReference | None] = []
+        for start in range(0, len(tables), _AT_ONCE):
+            some = [as_counts(table, name="table", ndim=2) for table in tables[start : start + _AT_ONCE]]
+            counts = np.array(some)
+            if contexts is not None and contexts.shape != counts.shape[1:2]:
+                raise ValueError(f"contexts: shape {contexts.shape} given, expected one per cell, {counts.shape[1:2]}")
+            scores = _scores(counts, ordered, values)
+            if contexts is None:
+                found += _unsplit(counts, scores, ordered, cells_per_cycle)
+            else:
+                found += _split(counts, scores, contexts, ordered, cells_per_cycle)
+        return found
 
     @property
     def n_scores(self) -> int:
@@ -199,37 +220,114 @@ class SeasonalReference:
         )
 
 
+def _scores(counts: FloatArray, ordered: bool, values: npt.ArrayLike | None) -> FloatArray:
+    """Scores of each slot, shape (S, R, J)."""
+    if values is not None:
+        column = np.asarray(values, dtype=np.float64).reshape(-1, 1)
+        return np.broadcast_to(column, (len(counts), *column.shape))
+    if ordered:
+        return legendre_scores(shares(counts.sum(axis=1)))
+    return np.broadcast_to(np.eye(counts.shape[2]), (len(counts), counts.shape[2], counts.shape[2]))
+
+
+def _split(
+    counts: FloatArray, scores: FloatArray, labels: npt.NDArray[np.int64], ordered: bool, cells_per_cycle: int
+) -> list[SeasonalReference | None]:
+    """Estimate how contexts differ, and how cells vary around the mean of their context."""
+    names, place = np.unique(labels, return_inverse=True)
+    by_context = np.stack([counts[:, place == c].sum(axis=1) for c in range(names.size)], axis=1)
+    found = _inflations(counts, scores[:, None], place, ordered, cells_per_cycle)
+    wholes = counts.sum(axis=1)
+    between = _between(by_context, scores, found.ratio)
+    alone = found.ratio / np.maximum(wholes.sum(axis=1), 1.0)[:, None]
+    kappa = found.ratio.sum(axis=1) / (between + alone).sum(axis=1)
+    if ordered:
+        mixed = by_context + kappa[:, None, None] * shares(wholes)[:, None]
+        mixed /= (by_context.sum(axis=2) + kappa[:, None])[..., None]
+        found = _inflations(counts, legendre_scores(mixed), place, ordered, cells_per_cycle)
+    few = ~found.known
+    unsplit = iter(_unsplit(counts[few], scores[few], ordered, cells_per_cycle))
+    references: list[SeasonalReference | None] = []
+    for i, known in enumerate(found.known.tolist()):
+        sums = dict(zip(names.tolist(), by_context[i], strict=True))
+        if not known:
+            whole = next(unsplit)
+            references.append(None if whole is None else replace(whole, by_context=sums))
+            continue
+        references.append(
+            SeasonalReference(
+                whole=wholes[i],
+                by_context=sums,
+                kappa=float(kappa[i]),
+                between=between[i],
+                inflation=found.ratio[i],
+                freedom=found.freedom[i],
+            )
+        )
+    return references
+
+
+def _unsplit(
+    counts: FloatArray, scores: FloatArray, ordered: bool, cells_per_cycle: int
+) -> list[SeasonalReference | None]:
+    """Say of references that are not split, or too short for it, how their cells vary around the mean of all."""
+    place, wholes = np.zeros(counts.shape[1], dtype=np.int64), counts.sum(axis=1)
+    found = _inflations(counts, scores[:, None], place, ordered, cells_per_cycle)
+    spare = np.maximum(1.0 / KAPPA - 1.0 / np.maximum(wholes.sum(axis=1), 1.0), 0.0)
+    return [
+        SeasonalReference(
+            whole=wholes[i],
+            by_context={},
+            kappa=KAPPA,
+            between=found.ratio[i] * spare[i],
+            inflation=found.ratio[i],
+            freedom=found.freedom[i],
+        )
+        if known
+        else None
+        for i, known in enumerate(found.known.tolist())
+    ]
+
+
 def _inflations(
-    counts: FloatArray, scores: FloatArray, labels: npt.NDArray[np.int64] | None, ordered: bool, cells_per_cycle: int
-) -> tuple[FloatArray, FloatArray] | None:
-    """V of each score, and what it is known with; `scores` is (R, J), or (cells, R, J) for scores of each context."""
-    rule = "tr,rj->tj" if scores.ndim == 2 else "tr,trj->tj"
+    counts: FloatArray, scores: FloatArray, place: npt.NDArray[np.int64], ordered: bool, cells_per_cycle: int
+) -> ScoreInflations:
+    """V of each score, and what it is known with; `scores` is (S, 1, R, J), or (S, contexts, R, J)."""
+    sums = np.empty((*counts.shape[:2], scores.shape[3]))
+    squares = np.empty_like(sums)
+    if scores.shape[1] == 1:
+        sums[:], squares[:] = counts @ scores[:, 0], counts @ (scores[:, 0] * scores[:, 0])
+    else:
+        for context in range(scores.shape[1]):
+            own, cells = scores[:, context], place == context
+            sums[:, cells], squares[:, cells] = counts[:, cells] @ own, counts[:, cells] @ (own * own)
     found = score_inflations(
-        np.einsum(rule, counts, scores),
-        np.einsum(rule, counts, scores * scores),
-        counts.sum(axis=1),
-        contexts=labels,
+        sums,
+        squares,
+        counts.sum(axis=2),
+        contexts=place,
         cells_per_cycle=cells_per_cycle,
         confidence=CAUTION if ordered else None,
     )
-    if found is None or ordered:
+    if ordered:
         return found
     # Rare slots say too little of themselves: all take the largest. One mean has one inflation, which is the estimate.
-    return np.full(found[0].shape, found[0].max(initial=1.0)), np.full(found[0].shape, np.inf)
+    largest = np.broadcast_to(found.ratio.max(axis=1, initial=1.0)[:, None], found.ratio.shape)
+    return ScoreInflations(ratio=largest, freedom=np.full(largest.shape, np.inf), known=found.known)
 
 
-def _between(sums: dict[int, FloatArray], scores: FloatArray, v: FloatArray) -> FloatArray:
+def _between(by_context: FloatArray, scores: FloatArray, v: FloatArray) -> FloatArray:
     """B of each score: method of moments, one standard error on top; 0 for a score that is constant."""
-    table = np.array([n for n in sums.values() if n.sum() > 0.0])
-    if len(table) < 2:
-        return np.zeros(scores.shape[1])
-    n = table.sum(axis=1)
-    means = table @ scores / n[:, None]
-    grand = n @ means / n.sum()
-    spread = n @ (means - grand) ** 2
-    within = (table @ (scores * scores)).sum(axis=0) / n.sum() - n @ (means * means) / n.sum()
-    varying = within > 1e-12
+    n = by_context.sum(axis=2)[..., None]  # (S, contexts, 1)
+    used = (n > 0.0).sum(axis=1)
+    total = np.maximum(n.sum(axis=1), 1.0)
+    means = by_context @ scores / np.where(n > 0.0, n, 1.0)
+    grand = (n * means).sum(axis=1) / total
+    spread = (n * (means - grand[:, None]) ** 2).sum(axis=1)
+    within = (by_context.sum(axis=1)[:, None] @ (scores * scores))[:, 0] / total - (n * means**2).sum(axis=1) / total
+    varying = (within > 1e-12) & (used >= 2)
     unit = np.where(varying, within, 1.0)
-    free = len(table) - 1.0
+    free = np.maximum(used - 1.0, 0.0)
     excess = np.maximum(spread / unit - free * v, 0.0) + v * np.sqrt(2.0 * free)
-    return np.where(varying, excess / (n.sum() - float(n @ n) / n.sum()), 0.0)
+    weight = total - (n * n).sum(axis=1) / total
+    return np.asarray(np.where(varying, excess / np.where(varying, weight, 1.0), 0.0), dtype=np.float64)

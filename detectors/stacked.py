@@ -14,7 +14,7 @@ from detectors.arrays import FloatArray
 from detectors.baseline import upper_bounds
 from detectors.scores import BASELINE_ERROR, N_DIRECTIONS, legendre_scores, score_tolerances
 from detectors.seasonal import SeasonalReference
-from detectors.sequential import DISTRIBUTION_GRID, LOG_CAP, MEAN_GRID
+from detectors.sequential import DISTRIBUTION_GRID, LOG_CAP, MEAN_GRID, log_plus_one
 
 _SIGNS: Final = np.array([1.0, -1.0])
 _AT_ONCE: Final = 256
@@ -174,7 +174,7 @@ def grow(log_m: FloatArray, log_bets: FloatArray) -> FloatArray:
     numpy.ndarray
         Shape (S, K).
     """
-    return np.minimum(np.logaddexp(log_m, 0.0) + log_bets, LOG_CAP)
+    return np.minimum(log_plus_one(log_m) + log_bets, LOG_CAP)
 
 
 def statistics(log_m: FloatArray) -> FloatArray:

@@ -101,9 +101,9 @@ class _Stack:
     """
 
     def __init__(self, own: Sequence[tuple[Series, Slots]], view: ReferenceView, *, split: bool, n_series: int) -> None:
-        found = [(one, slots, view.seasonal(one.segment, slots, split=split)) for one, slots in own]
-        known = [(one, slots, reference) for one, slots, reference in found if reference is not None]
-        self._unknown = [(one, slots) for one, slots, reference in found if reference is None]
+        found = view.seasonal([(one.segment, slots) for one, slots in own], split=split)
+        known = [(one, slots, found[one.segment, slots]) for one, slots in own if (one.segment, slots) in found]
+        self._unknown = [(one, slots) for one, slots in own if (one.segment, slots) not in found]
         self._series = [one for one, _, _ in known]
         self._monitor: Monitor = own[0][0].monitor
         self._plan = view.plan

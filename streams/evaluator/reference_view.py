@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, TypeVar
@@ -143,12 +143,31 @@ class ReferenceView:
         found: T = self._kept[name]
         return found
 
-    def seasonal(self, segment: str, slots: Slots, *, split: bool) -> SeasonalReference | None:
-        """Return what some slots are held against, split by cell of the week or not; None as in `rate`."""
-        table = self._table(segment, slots)
-        if table is None or not table.sum():
-            return None
-        return self._seasonal(table, 0 if split else None, ordered=slots.ordered)
+    def seasonal(
+        self, wanted: Sequence[tuple[str, Slots]], *, split: bool
+    ) -> dict[tuple[str, Slots], SeasonalReference]:
+        """Return what some slots of segments are held against, split by cell of the week or not.
+
+        Parameters
+        ----------
+        wanted
+            Segments and slots, all with the same number of slots, and all of them with an order or none.
+        split
+            Whether by cell of the week.
+
+        Returns
+        -------
+        dict
+            Without those of which the reference has no counts, no events, or too few cells to know how they vary.
+        """
+        tables = {name: table for name in wanted if (table := self._table(*name)) is not None and table.any()}
+        found = SeasonalReference.of_many(
+            list(tables.values()),
+            np.array(self._contexts, dtype=np.int64) if split else None,
+            ordered=bool(wanted) and wanted[0][1].ordered,
+            cells_per_cycle=self._cells_per_day,
+        )
+        return {name: one for name, one in zip(tables, found, strict=True) if one is not None}
 
     def wasserstein_null(self, segment: str, slots: Slots) -> float:
         """Return what W1 of some slots exceeds by chance, in units of sqrt(s); 0 where the reference has none."""
