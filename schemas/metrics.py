@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, Self
 
 from pydantic import Field
 
-from schemas.base import Event, Timestamp
+from schemas.base import Duration, Event, Timestamp
 from schemas.events import DEFAULT_ENVIRONMENT
 from schemas.identifiers import ALL_SEGMENT
 
@@ -42,6 +42,34 @@ class SeriesVerdict(Event):
     companions: list[Companion] = Field(default_factory=list)
 
 
+class BurnShown(Event):
+    """A pair of windows of a burn rate, as a window closed."""
+
+    factor: float
+    long: Duration
+    short: Duration
+    long_rate: float | None = None
+    """How many times as fast as the objective allows; None without events."""
+    short_rate: float | None = None
+    n_long: int = 0
+    is_burning: bool = False
+
+
+class BurnStatus(Event):
+    """What a window spent of a monitor's error budget, and how fast it burns."""
+
+    monitor_id: str
+    objective: float
+    n_bad: int
+    """Of this window alone."""
+    n: int
+    budget_left_ratio: float
+    """Of the whole period; below 0 where more was spent than there was."""
+    since: Timestamp
+    """Where the period begins, or the first window that is known of it."""
+    windows: list[BurnShown] = Field(default_factory=list)
+
+
 class WindowMetrics(Event):
     """One closed window of one version.
 
@@ -49,7 +77,7 @@ class WindowMetrics(Event):
     after maturity; never fed to a detector) or `resources`.
 
     A window of more than 2,000 series or segments is several records, one after the other: each has some of the
-    `verdicts` and `segments`, the first one has `values`, `findings` and `details`, and all have the rest.
+    `verdicts` and `segments`, the first one has `values`, `findings`, `burns` and `details`, and all have the rest.
     """
 
     environment: str = DEFAULT_ENVIRONMENT
@@ -69,6 +97,8 @@ class WindowMetrics(Event):
     findings: dict[str, int] = Field(default_factory=dict)
     """Data-quality counters: `kind:field` to a count."""
     verdicts: list[SeriesVerdict] = Field(default_factory=list)
+    burns: list[BurnStatus] = Field(default_factory=list)
+    """Of monitors with `detector: burn_rate`."""
     plan_id: str = ""
     reference_id: str = ""
     config_revision: str = ""
@@ -95,7 +125,7 @@ class WindowMetrics(Event):
                 "segments": dict(islice(segments, PARCEL_SIZE)),
             }
             if part:
-                cut |= {"values": {}, "findings": {}, "details": {}}
+                cut |= {"values": {}, "findings": {}, "burns": [], "details": {}}
             yield self.model_copy(update=cut)
 
 

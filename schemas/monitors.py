@@ -9,7 +9,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from schemas.base import Config, Duration, FieldError, Timestamp
+from schemas.base import Config, Duration, FieldError, Timestamp, format_duration
+from schemas.burn import PAGE_WINDOWS, TICKET_WINDOWS, BurnRate, BurnWindows
 from schemas.events import DEFAULT_ENVIRONMENT
 from schemas.identifiers import digest
 from schemas.models import ModelSpec, TaskKind
@@ -112,9 +113,19 @@ CLASS_SIGNALS = frozenset(
 )  # fmt: skip
 """Signals that only models with classes have."""
 
+BURN_SIGNALS = frozenset(
+    {
+        Signal.MISSING_RATIO, Signal.UNSEEN_RATIO, Signal.OUT_OF_RANGE_RATIO, Signal.TYPE_VIOLATION_RATIO,
+        Signal.SCHEMA_VIOLATION_RATIO, Signal.RULE_VIOLATION_RATIO, Signal.SERVING_ERROR_RATIO, Signal.ERROR_RATE,
+        Signal.ACCURACY, Signal.MISS_RATE, Signal.RECALL, Signal.PRECISION, Signal.FALSE_DISCOVERY_RATE,
+        Signal.FALSE_POSITIVE_RATE, Signal.LABEL_COVERAGE,
+    }
+)  # fmt: skip
+"""Ratios: signals that are bad events over events, which can have an error budget."""
+
 RIVER_DETECTORS = ("adwin", "ddm", "eddm", "hddm_a", "hddm_w", "kswin", "page_hinkley", "dummy")
 DetectorName = Literal[
-    "e_detector", "threshold", "adwin", "ddm", "eddm", "hddm_a", "hddm_w", "kswin", "page_hinkley", "dummy"
+    "e_detector", "threshold", "burn_rate", "adwin", "ddm", "eddm", "hddm_a", "hddm_w", "kswin", "page_hinkley", "dummy"
 ]
 
 
@@ -177,7 +188,7 @@ class Monitor(Config):
     monitor_id: str = Field(default="", pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,127})?$")
     """Unique within the model; made of signal and detector if not given."""
     detector: DetectorName = "e_detector"
-    """The sequential e-detector on the budget, a plain threshold, or one of river's by name."""
+    """The sequential e-detector on the budget, a plain threshold, an error budget that burns, or one of river's."""
     parameters: dict[str, Any] = Field(default_factory=dict)
     """Parameters of a river detector."""
     features: tuple[str, ...] = ()
@@ -190,6 +201,8 @@ class Monitor(Config):
     """Which way a rate or loss must go to be told; by default the way that does harm. Distributions go both ways."""
     thresholds: Thresholds | None = None
     """For `detector: threshold`, and there required."""
+    burn_rate: BurnRate | None = None
+    """For `detector: burn_rate`, and there required."""
     rule: Rule | None = None
     """For `signal: rule_violation_ratio`, and there required."""
     group: str | None = None
@@ -201,7 +214,8 @@ class Monitor(Config):
     for_: Duration = Field(default=timedelta(0), alias="for")
     """A threshold monitor fires after the condition held this long."""
     keep_firing_for: Duration | None = None
-    """An alert clears this long after its last alarm; by default a day for detectors, at once for thresholds."""
+    """An alert clears this long after its last alarm; by default a day for detectors, at once for thresholds and
+    burn rates."""
     severity: Severity = Severity.TICKET
     owner: str = ""
     namespace: str = ""
@@ -233,11 +247,27 @@ class Monitor(Config):
             object.__setattr__(self, "monitor_id", "-".join(parts)[:128])
         return self
 
+    @model_validator(mode="after")
+    def _budget(self) -> Self:
+        if self.detector != "burn_rate":
+            return self
+        if self.signal not in BURN_SIGNALS:
+            raise FieldError("signal", expected=f"is no ratio: expected one of {', '.join(sorted(BURN_SIGNALS))}")
+        if self.burn_rate is None:
+            raise FieldError("burn_rate", expected="missing: expected {objective: …} with detector: burn_rate")
+        if self.signal in FEATURE_SIGNALS and len(self.features) != 1:
+            expected = f"{len(self.features)} given: expected the one feature whose budget it is"
+            raise FieldError("features", expected=expected)
+        if self.by:
+            raise FieldError("by", expected="expected none with detector: burn_rate, which watches all events together")
+        return self
+
     def _belongings(self) -> tuple[tuple[str, bool, str], ...]:
         """Fields that mean something only beside others: name, whether it is so, and where."""
         names = ", ".join(sorted(FEATURE_SIGNALS))
         return (
             ("thresholds", self.detector == "threshold", "detector: threshold"),
+            ("burn_rate", self.detector == "burn_rate", "detector: burn_rate"),
             ("for", self.detector == "threshold", "detector: threshold"),
             ("parameters", self.detector in RIVER_DETECTORS, f"a detector of river: {', '.join(RIVER_DETECTORS)}"),
             ("rule", self.signal is Signal.RULE_VIOLATION_RATIO, f"signal: {Signal.RULE_VIOLATION_RATIO}"),
@@ -255,7 +285,20 @@ class Monitor(Config):
         """How long after its last alarm an alert of this monitor clears."""
         if self.keep_firing_for is not None:
             return self.keep_firing_for
-        return timedelta(0) if self.detector == "threshold" else timedelta(days=1)
+        return timedelta(0) if self.detector in {"threshold", "burn_rate"} else timedelta(days=1)
+
+    @property
+    def burn_terms(self) -> BurnRate:
+        """The error budget of `detector: burn_rate`; raises ValueError for any other."""
+        if self.burn_rate is None:
+            msg = f"monitor {self.monitor_id!r} has detector: {self.detector}: expected burn_rate"
+            raise ValueError(msg)
+        return self.burn_rate
+
+    @property
+    def burn_windows(self) -> tuple[BurnWindows, ...]:
+        """The windows of `detector: burn_rate`: those given, or those of the severity."""
+        return self.burn_terms.windows or (PAGE_WINDOWS if self.severity is Severity.PAGE else TICKET_WINDOWS)
 
     @property
     def revision(self) -> str:
@@ -314,6 +357,11 @@ class ModelEntry(ModelSpec):
             yield "by", f"expected some of segments = {list(self.segments)}"
         if monitor.group is not None and monitor.group not in self.groups:
             yield "group", f"expected one of groups = {list(self.groups)}"
+        if monitor.burn_rate is not None:
+            uneven = [w for w in monitor.burn_windows if w.long % self.cell or w.short % self.cell]
+            if uneven:
+                told = f"{format_duration(uneven[0].long)} and {format_duration(uneven[0].short)} are no whole cells"
+                yield "burn_rate.windows", f"{told}: expected multiples of cell = {format_duration(self.cell)}"
         if monitor.signal in FAIRNESS_SIGNALS and not self.groups:
             yield "signal", "compares groups: expected groups of the model to be named"
 

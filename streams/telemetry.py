@@ -106,6 +106,18 @@ DETECTOR_STATISTIC: Final = _gauge(
 DETECTOR_THRESHOLD: Final = _gauge(
     "detector_threshold", "Threshold that the statistic is held against.", *_VERSION, "segment", "monitor_id"
 )
+ERROR_BUDGET_LEFT: Final = _gauge(
+    "error_budget_left_ratio", "Share of an error budget that is left in its period.", *_VERSION, "monitor_id"
+)
+ERROR_BUDGET_OBJECTIVE: Final = _gauge(
+    "error_budget_objective_ratio", "Share of events that must be good.", *_VERSION, "monitor_id"
+)
+BUDGET_EVENTS: Final = _counter(
+    "error_budget_events_total", "Events that an error budget counts.", *_VERSION, "monitor_id"
+)
+BUDGET_BAD_EVENTS: Final = _counter(
+    "error_budget_bad_events_total", "Events that use up an error budget.", *_VERSION, "monitor_id"
+)
 LABEL_COVERAGE: Final = _gauge(
     "label_coverage_ratio", "Share of the last window's predictions that have a label.", *_VERSION
 )
@@ -174,8 +186,9 @@ def drop_task(stage: str, partition: int, topics: Iterable[str] = ()) -> None:
 
 
 MODEL_GAUGES: Final[tuple[Gauge, ...]] = (
-    METRIC_VALUE, DETECTOR_STATISTIC, DETECTOR_THRESHOLD, LABEL_COVERAGE, WATERMARK, ALERTS, RESOURCE_CPU,
-    RESOURCE_GPU, RESOURCE_MEMORY, RESOURCE_QUEUE, RESOURCE_REPLICAS, RESOURCE_COST,
+    METRIC_VALUE, DETECTOR_STATISTIC, DETECTOR_THRESHOLD, ERROR_BUDGET_LEFT, ERROR_BUDGET_OBJECTIVE,
+    LABEL_COVERAGE, WATERMARK, ALERTS,
+    RESOURCE_CPU, RESOURCE_GPU, RESOURCE_MEMORY, RESOURCE_QUEUE, RESOURCE_REPLICAS, RESOURCE_COST,
 )  # fmt: skip
 """Everything that is exported by model, and has to go when its task goes elsewhere."""
 

@@ -22,6 +22,7 @@ from schemas.alerts import (
 from schemas.base import from_milliseconds, milliseconds
 from schemas.deployments import DeploymentEvent
 from schemas.identifiers import ALL_SEGMENT, digest, stable_id
+from schemas.metrics import BurnShown, BurnStatus
 from schemas.models import ModelSpec
 from schemas.monitors import INPUT_DRIFT_SIGNALS, OUTCOME_SIGNALS, Monitor, Signal
 from schemas.references import Reference
@@ -117,6 +118,20 @@ def evidence_of_value(
     shown = 0.0 if value is None else value
     line = AlertSeries(monitor_id=monitor.monitor_id, segment=segment, statistic=shown, share_ratio=1.0, value=value)
     return _evidence(monitor.detector, shown, limit, scene, n, [line])
+
+
+def evidence_of_burn(pair: BurnShown, status: BurnStatus, scene: Scene) -> AlertEvidence:
+    """What a burning error budget's alarm rests on: the pair of windows that is furthest over its factor."""
+    rate = min(pair.long_rate or 0.0, pair.short_rate or 0.0)
+    line = AlertSeries(
+        monitor_id=status.monitor_id,
+        segment=ALL_SEGMENT,
+        statistic=rate,
+        share_ratio=1.0,
+        value=rate * (1.0 - status.objective),
+        reference_value=1.0 - status.objective,
+    )
+    return _evidence("burn_rate", rate, pair.factor, scene, pair.n_long, [line])
 
 
 def _evidence(
@@ -305,8 +320,11 @@ def wording(monitor: Monitor, scene: Scene, evidence: AlertEvidence) -> dict[str
             held += f", reference {leading.reference_value:.3g}"
     kind = "after labels matured" if monitor.signal in OUTCOME_SIGNALS else "as served"
     also = "" if len(evidence.series) < 2 else f" {len(evidence.series)} series carry it."
+    has_left = f"has left its reference{held}"
+    if monitor.detector == "burn_rate":
+        has_left = f"uses up its error budget {evidence.statistic:.3g} times as fast as it may"
     text = {
-        "summary": f"{where}: {subject} has left its reference{held}",
+        "summary": f"{where}: {subject} {has_left}",
         "description": (
             f"{monitor.monitor_id} ({evidence.detector}, {kind}): statistic {evidence.statistic:.4g} against "
             f"{evidence.threshold:.4g} on {evidence.window.n} events of the window that ends "

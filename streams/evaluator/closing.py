@@ -10,11 +10,13 @@ from detectors.outcomes import OutcomeDetector, make_outcome_detector
 from schemas.alerts import AlertEvidence
 from schemas.base import milliseconds
 from schemas.identifiers import ALL_SEGMENT, digest, segment_name
+from schemas.metrics import BurnStatus
 from schemas.monitors import OUTCOME_SIGNALS, RESOURCE_SIGNALS, RIVER_DETECTORS, Monitor, Signal
 from schemas.references import Reference
 from streams.control import layout as sections
 from streams.evaluator import alerting
 from streams.evaluator.alerting import Scene
+from streams.evaluator.burning import burn_condition, burn_status, leading
 from streams.evaluator.cells import CellKey
 from streams.evaluator.deployments import mark_cell
 from streams.evaluator.fairness import rate_difference
@@ -25,6 +27,7 @@ from streams.evaluator.reading import read_window
 from streams.evaluator.series import Series
 from streams.evaluator.serving import champion
 from streams.evaluator.signals import Counted, input_values, outcome_values, rate_pair
+from streams.evaluator.state import BurnHistory
 from streams.evaluator.watch import Alarm, Watched, threshold_condition, watch
 from streams.evaluator.windows import FAIRNESS, Closing, alert_key, window_metrics
 
@@ -70,6 +73,7 @@ def _close(model: ModelEvaluator, closing: Closing) -> None:
     view = model.derived.view(model.key, closing.plan, cell_ms)
     watched = Watched(readings={}, statistics={}, thresholds={})
     scene = _scene(model, closing, view.reference if view else None)
+    burns: list[BurnStatus] = []
     if closing.is_serving:
         watched = watch(
             series=series,
@@ -86,8 +90,8 @@ def _close(model: ModelEvaluator, closing: Closing) -> None:
         _remember_moves(model, closing, watched)
         scene = _scene(model, closing, view.reference if view else None)
         _advance_detectors(model, closing, series, watched, scene)
-        _advance_values(model, closing, scene)
-    model.publish(window_metrics(model.state, closing, series, watched, scene))
+        burns = _advance_values(model, closing, scene)
+    model.publish(window_metrics(model.state, closing, series, watched, scene, burns))
 
 
 def _scene(model: ModelEvaluator, closing: Closing, reference: Reference | None) -> Scene:
@@ -133,14 +137,14 @@ def _advance_detectors(
     model: ModelEvaluator, closing: Closing, series: Sequence[Series], watched: Watched, scene: Scene
 ) -> None:
     """Take what the e-detectors say into the alerts of their monitors."""
-    leading: dict[str, Alarm] = {alarm.leading.series.monitor.monitor_id: alarm for alarm in watched.alarms}
+    raising: dict[str, Alarm] = {alarm.leading.series.monitor.monitor_id: alarm for alarm in watched.alarms}
     for alarm in watched.alarms:
         _mark_history(model, closing.key, alarm)
     for monitor in model.monitors(closing.key.cell_ms):
         own = [s for s in series if s.monitor.monitor_id == monitor.monitor_id and s.key in watched.readings]
         if monitor.detector != "e_detector" or not own:
             continue
-        raised = leading.get(monitor.monitor_id)
+        raised = raising.get(monitor.monitor_id)
         condition = Condition.BREACH if raised else _quiet_condition(model, closing, monitor, watched)
         evidence = alerting.evidence_of_alarm(raised, scene) if raised else None
         carriers = [c.series.key for c in raised.carriers] if raised else []
@@ -172,8 +176,9 @@ def _mark_history(model: ModelEvaluator, key: CellKey, alarm: Alarm) -> None:
         mark_cell(model, key.model_version, key.cell_ms, critical=is_page)
 
 
-def _advance_values(model: ModelEvaluator, closing: Closing, scene: Scene) -> None:
-    """Take threshold monitors and river's detectors."""
+def _advance_values(model: ModelEvaluator, closing: Closing, scene: Scene) -> list[BurnStatus]:
+    """Take threshold monitors, error budgets and river's detectors."""
+    burns: list[BurnStatus] = []
     for monitor in model.monitors(closing.key.cell_ms):
         if monitor.signal in RESOURCE_SIGNALS or _is_outcome(monitor) is not closing.outcomes:
             continue
@@ -181,11 +186,23 @@ def _advance_values(model: ModelEvaluator, closing: Closing, scene: Scene) -> No
             condition, value, n, segment = _worst_segment(closing, monitor)
             evidence = alerting.evidence_of_value(monitor, value, n, scene, segment)
             step_alert(model, monitor, condition, scene, evidence, [])
+        elif monitor.detector == "burn_rate":
+            burns.append(_burn(model, closing, monitor, scene))
         elif monitor.detector in RIVER_DETECTORS:
             n_alarms, n = _feed_river(model, closing, monitor)
             condition = Condition.BREACH if n_alarms else Condition.CLEAR if n else Condition.NO_DATA
             evidence = alerting.evidence_of_value(monitor, float(n_alarms), n, scene)
             step_alert(model, monitor, condition, scene, evidence, [])
+    return burns
+
+
+def _burn(model: ModelEvaluator, closing: Closing, monitor: Monitor, scene: Scene) -> BurnStatus:
+    history = model.state.burns.setdefault(alert_key(closing.key.model_version, monitor), BurnHistory())
+    counted, start = closing.counted(), closing.key.cell_ms
+    status = burn_status(history, monitor, counted, cell_ms=start, end_ms=closing.end_ms)
+    condition = burn_condition(status, monitor.min_samples)
+    step_alert(model, monitor, condition, scene, alerting.evidence_of_burn(leading(status), status, scene), [])
+    return status
 
 
 def _is_outcome(monitor: Monitor) -> bool:

@@ -153,6 +153,15 @@ class InputsSeen(msgspec.Struct, frozen=True, array_like=True):
     """Alerts on inputs: version, monitor, fingerprint."""
 
 
+class BurnHistory(msgspec.Struct):
+    """What a monitor's error budget was spent on: start in milliseconds, bad events, all events."""
+
+    cells: list[tuple[int, int, int]] = []
+    """Every cell of the longest window that is asked for."""
+    folded: list[tuple[int, int, int]] = []
+    """Older ones of the period, summed up."""
+
+
 class ModelState(msgspec.Struct):
     """One model, without the counts of its cells."""
 
@@ -177,6 +186,8 @@ class ModelState(msgspec.Struct):
     resources: dict[str, ResourceCell] = {}
     river: dict[str, bytes] = {}
     """Per series, the state of a detector that reads sequences."""
+    burns: dict[str, BurnHistory] = {}
+    """Per `version|monitor`, what was spent of its error budget."""
     outcomes: dict[str, list[bytes]] = {}
     """Per `version@cell`, matured outcomes that wait for their window, as they came."""
     outcome_sources: dict[str, list[int]] = {}

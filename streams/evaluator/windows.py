@@ -12,7 +12,7 @@ import numpy as np
 from detectors.verdict import Status
 from schemas.base import from_milliseconds
 from schemas.identifiers import ALL_SEGMENT
-from schemas.metrics import WindowMetrics
+from schemas.metrics import BurnStatus, WindowMetrics
 from schemas.models import TaskKind
 from schemas.monitors import Monitor, Signal
 from streams.control import layout as sections
@@ -59,7 +59,12 @@ def alert_key(version: str, monitor: Monitor) -> str:
 
 
 def window_metrics(
-    state: ModelState, closing: Closing, series: Sequence[Series], watched: Watched, scene: Scene
+    state: ModelState,
+    closing: Closing,
+    series: Sequence[Series],
+    watched: Watched,
+    scene: Scene,
+    burns: Sequence[BurnStatus] = (),
 ) -> WindowMetrics:
     """Write down a closed window."""
     whole = closing.counted()
@@ -87,6 +92,7 @@ def window_metrics(
         segments=segments,
         findings={} if closing.outcomes else findings(whole),
         verdicts=[verdict(one) for one in series if one.key in watched.readings],
+        burns=list(burns),
         plan_id=closing.plan.plan_id,
         reference_id=scene.reference.reference_id if scene.reference else "",
         config_revision=scene.config_revision,

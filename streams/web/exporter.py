@@ -90,6 +90,10 @@ class Exporter:
         model, version = (window.environment, window.model_name), window.model_version
         if window.kind != "restatement":
             telemetry.WINDOWS.labels(*model, _worst(window.verdicts)).inc()
+        for burn in window.burns:
+            labels = (*model, version, burn.monitor_id)
+            telemetry.BUDGET_EVENTS.labels(*labels).inc(burn.n)
+            telemetry.BUDGET_BAD_EVENTS.labels(*labels).inc(burn.n_bad)
         kind = "outcomes" if window.kind == "restatement" else window.kind
         if self.board.last_window(model_key(*model), version, kind) is not window:
             return  # an older window than the one that is shown
@@ -136,6 +140,9 @@ def _values(window: WindowMetrics) -> dict[Labelled, float | None]:
     values: dict[Labelled, float | None] = {}
     if window.label_coverage_ratio is not None:
         values[telemetry.LABEL_COVERAGE, ()] = window.label_coverage_ratio
+    for burn in window.burns:
+        values[telemetry.ERROR_BUDGET_LEFT, (burn.monitor_id,)] = burn.budget_left_ratio
+        values[telemetry.ERROR_BUDGET_OBJECTIVE, (burn.monitor_id,)] = burn.objective
     leading = sorted(_leading(window.verdicts).items(), key=lambda item: item[0][0] != ALL_SEGMENT)
     for labels, verdict in leading:
         values[telemetry.DETECTOR_STATISTIC, labels] = verdict.statistic
