@@ -73,9 +73,10 @@ bench-short: $(BENCH_STAMP) ## the same programs on a few thousand events: do th
 chaos: $(STAMP) ## a million events through workers that are killed a hundred times; takes CHAOS="--seed 7 --short"
 	$(BIN)/python -m tests.recovery.chaos $(CHAOS)
 
-schemas: $(STAMP) ## generate schemas/wire and docs/configuration.md from the code
+schemas: $(STAMP) ## generate schemas/wire, docs/configuration.md and docs/no-rollback.md from the code
 	$(BIN)/python -m schemas.generate
 	$(BIN)/plumbline config --markdown > docs/configuration.md
+	$(BIN)/python -m streams.governor.rules_page > docs/no-rollback.md
 
 tools: ## programs that some tests check files with: promtool, amtool, docker-compose, a JVM and Maven
 	@bash .ci/tools

@@ -52,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(soft_wrap=True)
     if not console.is_terminal:
         console.width = _PLAIN_WIDTH
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what is in the background without one
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # either way, end what was started
     try:
         return _run(options, console)

@@ -35,6 +35,8 @@ class PreviousVersion(Event):
     served_seconds: float
     n_predictions: int
     input_schema_hash: str = ""
+    label_coverage_ratio: float | None = None
+    """Share of its matured predictions that had a label; None where that is not known."""
     last_critical_at: Timestamp | None = None
     """When an alert that pages last fired for it."""
 
@@ -76,6 +78,8 @@ class RollbackEvidence(Event):
     n_bad: int
     min_samples: int
     needs_labels: bool = True
+    label_coverage_ratio: float | None = None
+    """Share of the deployment's matured predictions that have a label; None without any."""
     is_estimate: bool = False
     onset_at: Timestamp | None = None
     """Start of the first cell after the evidence's last minimum."""

@@ -55,6 +55,8 @@ class RollbackPolicy(Config):
     """Probability of wrong evidence per deployment; its threshold is 1/alpha."""
     min_samples: int = Field(default=100, ge=1)
     """Events of the class that counts, before evidence is taken."""
+    min_label_coverage_ratio: float = Field(default=0.5, ge=0, le=1)
+    """Share of the previous version's label coverage that matured predictions must have, before evidence is taken."""
     baseline: Duration = timedelta(days=28)
     """How much of the previous version's matured past it is held against."""
     min_target_served: Duration = timedelta(days=7)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 import typer
@@ -10,15 +10,23 @@ import typer
 from schemas import topics
 from schemas.alerts import Alert, AlertStatus
 from schemas.base import from_milliseconds
-from schemas.incidents import Incident
+from schemas.incidents import Incident, Intervention
 from schemas.monitors import Severity
 from streams.commands import broker
-from streams.commands.console import Column, cell, json_line, show, utc_now
+from streams.commands.console import Column, UsageError, cell, json_line, show, utc_now
 from streams.engine.processor import Record
 from streams.governor.incidents import cause_in_words
 from streams.responders.alert_book import AlertBook
+from streams.responders.word_book import Said, WordBook
 from streams.settings import Settings
 
+
+def _of_alert(column: Column[Alert]) -> Callable[[tuple[Alert, Said | None, Said | None]], object]:
+    return lambda row: column(row[0])
+
+
+_Row = tuple[Alert, Said | None, Said | None]
+"""An alert, who has seen it, and who has frozen its model."""
 _COLUMNS: Final[Mapping[str, Column[Alert]]] = {
     "State": lambda each: each.status.value,
     "Severity": lambda each: each.labels.get("severity"),
@@ -28,6 +36,11 @@ _COLUMNS: Final[Mapping[str, Column[Alert]]] = {
     "Until": lambda each: each.ends_at,
     "Summary": lambda each: each.annotations.get("summary", each.labels.get("alertname")),
     "Fingerprint": lambda each: each.fingerprint,
+}
+_LIST_COLUMNS: Final[Mapping[str, Column[_Row]]] = {
+    **{heading: _of_alert(column) for heading, column in _COLUMNS.items()},
+    "Seen by": lambda row: row[1],
+    "Frozen by": lambda row: row[2],
 }
 _TAIL_COLUMNS: Final[Mapping[str, Column[Alert]]] = {"Said": lambda each: each.updated_at, **_COLUMNS}
 _INCIDENT_COLUMNS: Final[Mapping[str, Column[Incident]]] = {
@@ -51,17 +64,67 @@ async def list_alerts(
     settings: Settings, *, model: str | None, severity: Severity | None, ended: bool, as_json: bool
 ) -> None:
     """Show the alerts in force; with `ended` also those that have ended, as long as the topic keeps them."""
-    book = AlertBook()
+    book, words = await read_alerts(settings)
+    now = utc_now()
+    booked = book.all() if ended else book.in_force(now)
+    alerts = [each.alert for each in booked if is_wanted(each.alert, model=model, severity=severity)]
+    none = "No alert is in force."
+    if as_json:
+        show(alerts, {}, as_json=True, empty=none)
+    else:
+        rows = [(alert, words.ack_of(alert), words.freeze_of(alert, now)) for alert in alerts]
+        show(rows, _LIST_COLUMNS, as_json=False, empty=none)
+
+
+async def show_alert(settings: Settings, fingerprint: str, *, as_json: bool) -> None:
+    """Show everything that the newest record of an alert says, and what people have said of it."""
+    book, words = await read_alerts(settings)
+    booked = book.get(fingerprint)
+    if booked is None:
+        msg = f"alert {fingerprint!r} is unknown: expected a fingerprint that `plumbline alerts list --ended` shows"
+        raise UsageError(msg)
+    if as_json:
+        show([booked.alert], {}, as_json=True, empty="")
+        return
+    now = utc_now()
+    for line in in_words(booked.alert, ack=words.ack_of(booked.alert), freeze=words.freeze_of(booked.alert, now)):
+        typer.echo(line)
+
+
+def in_words(alert: Alert, *, ack: Said | None, freeze: Said | None) -> Iterator[str]:
+    """An alert for a person: what, since when, on which evidence, what moved, what was in force, who has said what."""
+    yield alert.annotations.get("summary", alert.labels.get("alertname", ""))
+    yield f"{alert.status.value} since {cell(alert.starts_at)}, last said {cell(alert.updated_at)}"
+    yield from (alert.annotations[name] for name in ("description", "runbook_url") if name in alert.annotations)
+    for title, series in (("carried by", alert.evidence.series), ("has moved", alert.evidence.discoveries)):
+        for line in series:
+            where = " ".join(part for part in (line.monitor_id, line.feature, line.segment) if part)
+            held = "" if line.reference_value is None else f", reference {cell(line.reference_value)}"
+            yield f"{title}: {where}: {cell(line.value)}{held} ({line.share_ratio:.0%} of the statistic)"
+    yield f"cause: {alert.explanation.attribution}"
+    yield from (f"  {each.name}: {each.summary}" for each in alert.explanation.top_features)
+    yield from (f"{name}: {value}" for name, value in alert.lineage.model_dump().items() if value)
+    yield f"seen by: {'nobody' if ack is None else f'{ack} ({cell(ack.at)})'}"
+    if freeze is not None:
+        yield f"rollbacks frozen by {freeze}, until {cell(freeze.until)}"
+
+
+async def read_alerts(settings: Settings) -> tuple[AlertBook, WordBook]:
+    """Fold every alert, and what people have said."""
+    book, words = AlertBook(), WordBook()
 
     def take(topic: str, record: Record) -> None:
-        alert = broker.read_event(Alert, topic, record)
-        if alert is not None:
-            book.apply(alert, from_milliseconds(record.timestamp))
+        if topic == topics.ALERTS.name:
+            alert = broker.read_event(Alert, topic, record)
+            if alert is not None:
+                book.apply(alert, from_milliseconds(record.timestamp))
+        else:
+            said = broker.read_event(Intervention, topic, record)
+            if said is not None:
+                words.apply(said)
 
-    await broker.scan(settings, [topics.ALERTS], take)
-    booked = book.all() if ended else book.in_force(utc_now())
-    rows = [each.alert for each in booked if is_wanted(each.alert, model=model, severity=severity)]
-    show(rows, _COLUMNS, as_json=as_json, empty="No alert is in force.")
+    await broker.scan(settings, [topics.ALERTS, topics.INTERVENTIONS], take)
+    return book, words
 
 
 async def tail_alerts(

@@ -44,6 +44,7 @@ Environment = Annotated[str, typer.Option("--environment", callback=check_name, 
 OfSeverity = Annotated[Severity | None, typer.Option("--severity", help="Only those that page, or only tickets.")]
 Actor = Annotated[str, typer.Option("--actor", callback=check_word, help="Who says so; goes into the audit.")]
 RollbackId = Annotated[str, typer.Argument(callback=check_word, help="As `plumbline rollbacks list` shows it.")]
+Fingerprint = Annotated[str, typer.Argument(callback=check_word, help="As `plumbline alerts list` shows it.")]
 Comment = Annotated[str, typer.Option("--comment", help="Why; goes into the audit.")]
 Reason = Annotated[str | None, typer.Option("--reason", help="Only dead letters with this reason, such as not_json.")]
 FromTopic = Annotated[str | None, typer.Option("--from-topic", help="Only those that came from this topic.")]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Final, Literal
 
+import typer
+
 from schemas import topics
-from schemas.identifiers import model_key, stable_id
 from schemas.incidents import Intervention
 from schemas.rollbacks import RollbackCommand, RollbackState, RollbackStatus
 from streams.commands import broker
-from streams.commands.console import Column, CommandError, UsageError, note, show, utc_now
+from streams.commands.console import Column, CommandError, UsageError, cell, note, show, utc_now
+from streams.commands.interventions import publish_word, word
 from streams.engine.processor import Record
 from streams.responders.rollback_book import BookedRollback, RollbackBook
 from streams.settings import Settings
@@ -65,6 +67,35 @@ async def list_rollbacks(settings: Settings, *, model: str | None, state: Rollba
         show(rows, _COLUMNS, as_json=False, empty=none)
 
 
+async def show_rollback(settings: Settings, rollback_id: str, *, as_json: bool) -> None:
+    """Show one decision whole: what each rule of the policy saw, and how far it has come."""
+    booked = (await read_book(settings)).get(rollback_id)
+    if booked is None:
+        raise UsageError(_unknown(rollback_id))
+    if as_json:
+        show([booked.command], {}, as_json=True, empty="")
+        return
+    for line in in_words(booked.command):
+        typer.echo(line)
+
+
+def in_words(command: RollbackCommand) -> Iterator[str]:
+    """A decision for a person."""
+    refusal = f": {command.reason.refusal}" if command.reason.refusal else ""
+    yield f"{command.state.value}{refusal} ({command.mode}, attempt {command.attempt})"
+    yield command.reason.summary
+    yield f"{command.from_version} -> {command.to_version or 'no target'}, deployment {command.deployment_id}"
+    yield f"requested {cell(command.requested_at)}, decided {cell(command.decided_at)} by {command.actor}"
+    if command.comment:
+        yield command.comment
+    for guard in command.guards:
+        yield f"{'passed' if guard.passed else 'NOT   '}  {guard.name}: {guard.observed} (required: {guard.required})"
+
+
+def _unknown(rollback_id: str) -> str:
+    return f"rollback {rollback_id!r} is unknown: expected an id that `plumbline rollbacks list` shows"
+
+
 def intervention(
     booked: BookedRollback | None,
     rollback_id: str,
@@ -76,8 +107,7 @@ def intervention(
 ) -> Intervention:
     """Make the intervention on a rollback, or say why it makes no sense: pure."""
     if booked is None:
-        msg = f"rollback {rollback_id!r} is unknown: expected an id that `plumbline rollbacks list` shows"
-        raise UsageError(msg)
+        raise UsageError(_unknown(rollback_id))
     command = booked.command
     if command.state is not RollbackState.REQUESTED:
         msg = f"rollback {rollback_id!r} is {command.state}: expected {RollbackState.REQUESTED}, to {kind} it"
@@ -85,11 +115,10 @@ def intervention(
     if command.mode == "dry_run":
         msg = f"rollback {rollback_id!r} is a dry run: expected one that would be executed"
         raise CommandError(msg)
-    return Intervention(
-        intervention_id=stable_id("intervention", kind, rollback_id, actor, at),
+    return word(
+        kind,
         environment=command.environment,
         model_name=command.model_name,
-        kind=kind,
         subject=rollback_id,
         actor=actor,
         comment=comment,
@@ -109,15 +138,6 @@ async def intervene(
     """Publish the word of a person; signed where `governor.signing_key` is set."""
     book = await read_book(settings)
     event = intervention(book.get(rollback_id), rollback_id, kind, actor=actor, comment=comment, at=now())
-    key = settings.governor.signing_key
-    output = broker.event_output(
-        topics.INTERVENTIONS,
-        event,
-        key=model_key(event.environment, event.model_name),
-        event_id=event.intervention_id,
-        at=event.at,
-        signing_key=None if key is None else key.get_secret_value(),
-    )
-    await broker.publish(settings, [topics.INTERVENTIONS], [output])
+    await publish_word(settings, event)
     done = {"approve": "approval", "reject": "rejection"}[kind]
     note(f"Published the {done} of {rollback_id}; the governor acts on it. See `plumbline rollbacks list`.")

@@ -71,7 +71,9 @@ def observe_cell(model: ModelEvaluator, cell_ms: int, now_ms: int, *, outcomes: 
     for version, count in counts.items():
         records = model.state.history.setdefault(version, [])
         drift, critical = model.state.marks.pop(f"{version}@{cell_ms}", (False, False))
-        records.append(CellRecord(cell_ms, count.n_predictions, count.n, count.n_bad, drift, critical))
+        records.append(
+            CellRecord(cell_ms, count.n_predictions, count.n, count.n_bad, drift, critical, count.n_labelled)
+        )
     _forget(model, cell_ms)
     if newest is not None and newest.generation > 1:
         _publish(model, newest, deployments, cell_ms, outcomes=outcomes)
@@ -94,12 +96,13 @@ def _cell_counts(model: ModelEvaluator, cell_ms: int, *, outcomes: bool) -> dict
             continue
         counted = Counted(plan, plan.layout, cell[ALL_SEGMENT])
         n_bad, n = _bad(signal, counted, model, key, plan)
-        before = counts.get(key.model_version, CellCount(cell_ms=cell_ms, n=0, n_bad=0, n_predictions=0))
+        before = counts.get(key.model_version, CellCount(cell_ms=cell_ms, n=0, n_bad=0, n_predictions=0, n_labelled=0))
         counts[key.model_version] = CellCount(
             cell_ms=cell_ms,
             n=before.n + n,
             n_bad=before.n_bad + n_bad,
             n_predictions=before.n_predictions + int(counted.total(sections.N_PREDICTIONS)),
+            n_labelled=before.n_labelled + int(counted.total(sections.N_LABELLED)),
         )
     return counts
 

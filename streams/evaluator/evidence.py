@@ -36,6 +36,7 @@ class CellCount:
     n: int
     n_bad: int
     n_predictions: int
+    n_labelled: int
 
 
 def begin(
@@ -98,6 +99,8 @@ def feed(state: DeploymentState, count: CellCount) -> None:
     state.fed_cells.append(count.cell_ms)
     state.n += count.n
     state.n_bad += count.n_bad
+    state.n_predictions += count.n_predictions
+    state.n_labelled += count.n_labelled
 
 
 def feed_arm(state: DeploymentState, version: str, kind: str, count: CellCount) -> None:
@@ -228,6 +231,7 @@ def evidence_event(
         n_bad=state.n_bad if state else 0,
         min_samples=policy.min_samples,
         needs_labels=policy.evidence in {signal.value for signal in OUTCOME_SIGNALS},
+        label_coverage_ratio=state.n_labelled / state.n_predictions if state and state.n_predictions else None,
         onset_at=None if onset is None else from_milliseconds(onset),
         onset_cells_after_deployment=distance,
         input_drift=input_drift,
@@ -283,6 +287,8 @@ def describe_past(
     own = [d for d in deployments if d.model_version == version]
     last = cells[-1].cell_ms if cells else 0
     critical = [c.cell_ms for c in cells if c.critical]
+    known = [(c.n_labelled, c.n_predictions) for c in cells if c.n_labelled is not None]
+    n_known = sum(n for _, n in known)
     return PreviousVersion(
         model_version=version,
         deployment_id=own[-1].deployment_id if own else "",
@@ -293,5 +299,6 @@ def describe_past(
         served_seconds=len(cells) * cell_length_ms / 1000,
         n_predictions=sum(c.n_predictions for c in cells),
         input_schema_hash=own[-1].input_schema_hash if own else "",
+        label_coverage_ratio=sum(n for n, _ in known) / n_known if n_known else None,
         last_critical_at=from_milliseconds(critical[-1]) if critical else None,
     )

@@ -77,6 +77,7 @@ class CellRecord(msgspec.Struct, array_like=True):
     n_bad: int
     drift: bool = False
     critical: bool = False
+    n_labelled: int | None = None
 
 
 class ArmState(msgspec.Struct):
@@ -106,6 +107,8 @@ class DeploymentState(msgspec.Struct):
     fed_cells: list[int] = []
     n: int = 0
     n_bad: int = 0
+    n_predictions: int = 0
+    n_labelled: int = 0
     arms: dict[str, ArmState] = {}
 
 

@@ -15,7 +15,9 @@ from streams.control.view import ControlView
 from streams.governor import audit, incidents
 from streams.governor.commands import in_state, make_command, may_follow
 from streams.governor.notices import ineffective_alert, retrain_alert
-from streams.governor.policy import Decision, Situation, decide
+from streams.governor.policy import Decision, decide
+from streams.governor.rules import Rule
+from streams.governor.situation import Situation
 from streams.governor.state import Case, Freeze, IncidentState, Ledger, UpstreamChange
 from streams.settings import Settings
 
@@ -26,8 +28,6 @@ _UPSTREAM = timedelta(days=1)
 """How long an announced upstream change may explain what follows, unless it says itself."""
 _CONTROL_WINDOW = timedelta(days=2)
 """Another model's alert this close to the deployment speaks for a common cause."""
-_UNSAID = {"insufficient_evidence", "own_rollback", "already_ordered", "policy_off", "not_current"}
-"""Refusals that are the normal state of things: not published."""
 
 
 class Court:
@@ -65,10 +65,10 @@ class Court:
             return
         situation = self._situation(evidence, now_ms)
         decision = decide(situation)
-        if decision.allowed:
+        if decision.refused_by is None:
             self._order(situation, decision)
-        elif decision.reason not in _UNSAID and decision.reason not in situation.case.refused:
-            self._refuse(situation, decision)
+        elif decision.refused_by.is_news and decision.reason not in situation.case.refused:
+            self._refuse(situation, decision, decision.refused_by)
 
     def _case(self, evidence: RollbackEvidence) -> Case:
         name = f"{model_key(evidence.environment, evidence.model_name)}#{evidence.deployment_id}"
@@ -88,7 +88,7 @@ class Court:
             policy=self._control.spec(key).rollback,
             current=self._current(key, evidence.as_of),
             case=case or Case(model_key=key, deployment_id=evidence.deployment_id),
-            frozen_by=self._frozen(key, evidence.as_of),
+            frozen_by=self._frozen(key, now_ms),
             quarantined=self._quarantined(key),
             upstream=self._ledger.upstream.get(key, []),
             other_controls=self._other_controls(key, evidence),
@@ -106,9 +106,9 @@ class Court:
         ]
         return max(serving, key=lambda d: (d.deployed_at, d.generation), default=None)
 
-    def _frozen(self, key: str, at: datetime) -> str:
+    def _frozen(self, key: str, now_ms: int) -> str:
         freeze = self._ledger.freezes.get(key)
-        if freeze is None or (freeze.until_ms is not None and freeze.until_ms < milliseconds(at)):
+        if freeze is None or (freeze.until_ms is not None and freeze.until_ms < now_ms):
             return ""
         return f"{freeze.actor}: {freeze.comment}"
 
@@ -150,10 +150,10 @@ class Court:
             self._ledger.ordered_ms.append(situation.now_ms)
             self._say(case, in_state(command, RollbackState.APPROVED, at=evidence.as_of, actor=GOVERNOR))
 
-    def _refuse(self, situation: Situation, decision: Decision) -> None:
+    def _refuse(self, situation: Situation, decision: Decision, rule: Rule) -> None:
         evidence = situation.evidence
         case = self._case(evidence)
-        case.refused = [*case.refused, decision.reason]
+        case.refused = [*case.refused, rule.name]
         command = make_command(
             evidence,
             decision,
@@ -164,8 +164,8 @@ class Court:
         )
         self._publish(command)
         self._audit(command, "refuse")
-        if decision.reason in {"no_healthy_target", "upstream_cause"}:
-            self.published.append(retrain_alert(evidence, decision.reason))
+        if rule.wants_retraining:
+            self.published.append(retrain_alert(evidence, rule.name))
         self.n_decisions += 1
 
     def _say(self, case: Case, command: RollbackCommand) -> None:
@@ -268,7 +268,10 @@ class Court:
         key = model_key(said.environment, said.model_name)
         if said.kind == "freeze":
             until = None if said.until is None else milliseconds(said.until)
-            self._ledger.freezes[key] = Freeze(until_ms=until, actor=said.actor, comment=said.comment)
+            if said.until is not None and said.until <= said.at:
+                self._ledger.freezes.pop(key, None)  # that is how a freeze is ended
+            else:
+                self._ledger.freezes[key] = Freeze(until_ms=until, actor=said.actor, comment=said.comment)
         elif said.kind == "clear_quarantine":
             self._ledger.quarantine.pop(f"{key}@{said.subject}", None)
             self._ledger.cleared = sorted({*self._ledger.cleared, f"{key}@{said.subject}"})

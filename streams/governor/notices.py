@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from schemas.alerts import Alert, AlertEvidence, AlertStatus, Explanation, Lineage, Window
 from schemas.evidence import RollbackEvidence
 from schemas.identifiers import digest, stable_id
@@ -36,10 +39,25 @@ def retrain_alert(evidence: RollbackEvidence, reason: str) -> Alert:
             f"{evidence.signal} is {evidence.n_bad} of {evidence.n} since {evidence.deployed_at.isoformat()}; data "
             f"from there to {evidence.as_of.isoformat()} shows the world as it is now"
         ),
+        details={
+            "retrain_requested": {
+                "reason": reason,
+                "data_from": evidence.deployed_at.isoformat(),
+                "data_to": evidence.as_of.isoformat(),
+            }
+        },
     )
 
 
-def _alert(evidence: RollbackEvidence, *, name: str, severity: str, summary: str, description: str) -> Alert:
+def _alert(
+    evidence: RollbackEvidence,
+    *,
+    name: str,
+    severity: str,
+    summary: str,
+    description: str,
+    details: Mapping[str, Any] | None = None,
+) -> Alert:
     labels = {
         "alertname": name,
         "severity": severity,
@@ -66,4 +84,5 @@ def _alert(evidence: RollbackEvidence, *, name: str, severity: str, summary: str
         ),
         explanation=Explanation(),
         lineage=Lineage(deployment_id=evidence.deployment_id),
+        details=dict(details or {}),
     )

@@ -71,6 +71,10 @@ class AlertBook:
         self._alerts[alert.fingerprint] = BookedAlert(alert=alert, has_fired=has_fired, changed_at=at)
         return True
 
+    def get(self, fingerprint: str) -> BookedAlert | None:
+        """The newest record of a fingerprint."""
+        return self._alerts.get(fingerprint)
+
     def in_force(self, now: datetime) -> list[BookedAlert]:
         """Alerts that have not ended at a wall-clock time, by the time they began."""
         return self._sorted(booked for booked in self._alerts.values() if booked.is_in_force(now))

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
+from aiokafka import TopicPartition
 
 from schemas import topics
+from schemas.topics import TOPICS
+from streams.engine.clients import make_reader, start_reader
+from streams.engine.ends import end_offsets
 from streams.engine.follower import Follower
 from streams.engine.processor import Change, CommitContext, DeadLetter, Output, Record, Staged
 from streams.engine.topics import TopicNames
@@ -89,6 +95,7 @@ class CountingProcessor:
 
 async def read_all(settings: Settings, topic: str) -> list[Record]:
     """Everything a topic holds now, as a reader of committed records sees it."""
+    await _markers_are_written(settings, topic)
     records: list[Record] = []
     follower = Follower(settings, TopicNames(settings), topics=[topic], on_record=lambda _, r: records.append(r))
     await follower.start()
@@ -97,6 +104,27 @@ async def read_all(settings: Settings, topic: str) -> list[Record]:
     finally:
         await follower.stop()
     return records
+
+
+async def _markers_are_written(settings: Settings, topic: str) -> None:
+    """Wait out the moment in which a commit holds already, and a partition has not got its marker yet."""
+    names = TopicNames(settings)
+    spread = next(each.spread for each in TOPICS if each.name == topic)
+    wanted = [TopicPartition(names.in_use(topic), partition) for partition in range(names.n_partitions(spread))]
+    stable, all_ = (
+        make_reader(settings, client="stable"),
+        make_reader(settings, client="all", sees_open_transactions=True),
+    )
+    try:
+        for reader in (stable, all_):
+            await start_reader(reader, settings)
+        with contextlib.suppress(TimeoutError):  # one that stays open is nobody's commit
+            async with asyncio.timeout(5):
+                while await end_offsets(stable, wanted, settings) != await end_offsets(all_, wanted, settings):
+                    await asyncio.sleep(0.01)
+    finally:
+        await stable.stop()
+        await all_.stop()
 
 
 def seen_offsets(profiles: list[Record]) -> Counter[tuple[int, str, int]]:

@@ -17,7 +17,7 @@ from schemas.monitors import MonitorsFile
 from schemas.rollbacks import RollbackState
 from schemas.topics import DAY_MS, MIB, TOPICS, Spread
 from streams.cli import app
-from streams.governor.policy import RULES as POLICY
+from streams.governor.rules import RULES as POLICY
 from streams.settings import StageName
 
 PAGES = sorted(
@@ -134,7 +134,7 @@ def test_every_topic_has_a_writer_and_a_reader():
 
 def test_every_rule_of_the_policy_is_explained_in_its_order():
     text = (ROOT / "docs/decisions/0004-named-rollback-rules.md").read_text()
-    ours = [rule.__name__.removeprefix("_") for rule in POLICY]
+    ours = [rule.name for rule in POLICY]
     assert [name for name in re.findall(r"`([a-z_]+)`", text) if name in ours] == ours
 
 
