@@ -1,0 +1,136 @@
+"""River's detectors as contestants, each with the one parameter that sets how readily it fires."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from detectors.arrays import FloatArray
+from detectors.evaluate.e_detector import BoolArray
+from detectors.evaluate.kswin import kswin_alarms, kswin_p_values
+from detectors.evaluate.sample import Kind, Sample
+from detectors.outcomes import make_outcome_detector
+
+BOTH_KINDS: Final[tuple[Kind, ...]] = ("errors", "values")
+_CHUNK: Final = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RiverDetector:
+    """One of river's detectors.
+
+    Parameters
+    ----------
+    name
+        As in `OUTCOME_DETECTORS`.
+    parameter
+        River's name of the parameter that is calibrated.
+    strict, loose
+        Its range, from hardly ever firing to firing all the time; it is searched on a logarithmic scale.
+    kinds
+        Streams that it can read.
+    scaled
+        Whether values have to be brought into [0, 1] first: by the reference's range, clipped.
+    n_runs
+        Repetitions that are enough for a slow one; None for all.
+    """
+
+    name: str
+    parameter: str
+    strict: float
+    loose: float
+    kinds: tuple[Kind, ...] = BOTH_KINDS
+    scaled: bool = False
+    n_runs: int | None = None
+
+    def on(self, sample: Sample) -> Callable[[float | None], BoolArray]:
+        """Return what gives the alarms at a setting of the parameter; None is river's default.
+
+        Parameters
+        ----------
+        sample
+            The repetitions; `n_runs` of them are taken.
+
+        Returns
+        -------
+        Callable
+            From a setting to booleans of shape (R, watched events). A repetition is read until its change is found.
+        """
+        taken = sample.head(self.n_runs)
+        values = _to_unit(taken) if self.scaled and taken.kind == "values" else taken.values
+
+        def alarms(setting: float | None) -> BoolArray:
+            given = {} if setting is None else self._settings(setting)
+            found = np.zeros((taken.n_runs, taken.n_watched), dtype=np.bool_)
+            for row, out in zip(values, found, strict=True):
+                self._read(row, taken, given, out)
+            return found
+
+        return alarms
+
+    def _settings(self, setting: float) -> dict[str, Any]:
+        if self.name == "dummy":
+            return {self.parameter: max(round(setting), 1)}
+        if self.name == "eddm":
+            return {self.parameter: setting, "alpha": max(0.95, setting)}
+        return {self.parameter: setting}
+
+    def _read(self, row: FloatArray, sample: Sample, settings: Mapping[str, Any], out: BoolArray) -> None:
+        direction = "increase" if sample.kind == "errors" else "both"
+        detector = make_outcome_detector(self.name, direction=direction, **settings)
+        detector.update(row[: sample.n_reference])
+        watched = row[sample.n_reference :]
+        stop = watched.size if sample.change is None else sample.change - sample.n_reference
+        for start in range(0, watched.size, _CHUNK):
+            for position in detector.update(watched[start : start + _CHUNK]):
+                out[start + position] = True
+            if start + _CHUNK > stop and out[stop : start + _CHUNK].any():
+                return
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kswin:
+    """River's KSWIN, whose p-values are calculated for all repetitions at once (see `detectors.evaluate.kswin`)."""
+
+    name: str = "kswin"
+    parameter: str = "alpha"
+    strict: float = 1e-12
+    loose: float = 0.5
+    kinds: tuple[Kind, ...] = BOTH_KINDS
+    n_runs: int | None = None
+
+    def on(self, sample: Sample) -> Callable[[float | None], BoolArray]:
+        """Return what gives the alarms at a level alpha; None is river's default.
+
+        Parameters
+        ----------
+        sample
+            The repetitions.
+
+        Returns
+        -------
+        Callable
+            From alpha to booleans of shape (R, watched events).
+        """
+        p_values = kswin_p_values(sample.values, sample.n_reference, rises_only=sample.kind == "errors")
+        return lambda setting: kswin_alarms(p_values, 0.005 if setting is None else setting)
+
+
+def _to_unit(sample: Sample) -> FloatArray:
+    reference = sample.values[:, : sample.n_reference]
+    low = np.nanmin(reference, axis=1, keepdims=True)
+    width = np.nanmax(reference, axis=1, keepdims=True) - low
+    return np.clip((sample.values - low) / np.where(width > 0.0, width, 1.0), 0.0, 1.0)
+
+
+RIVER: Final[tuple[RiverDetector | Kswin, ...]] = (
+    RiverDetector(name="adwin", parameter="delta", strict=1e-12, loose=0.999, scaled=True),
+    RiverDetector(name="ddm", parameter="drift_threshold", strict=30.0, loose=1.0, kinds=("errors",)),
+    RiverDetector(name="eddm", parameter="beta", strict=0.2, loose=0.999, kinds=("errors",)),
+    RiverDetector(name="hddm_a", parameter="drift_confidence", strict=1e-12, loose=0.9, scaled=True, n_runs=16),
+    RiverDetector(name="hddm_w", parameter="drift_confidence", strict=1e-12, loose=0.9, scaled=True, n_runs=16),
+    Kswin(),
+    RiverDetector(name="page_hinkley", parameter="threshold", strict=1e3, loose=0.5),
+    RiverDetector(name="dummy", parameter="t_0", strict=1e6, loose=2.0),
+)
