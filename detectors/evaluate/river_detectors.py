@@ -8,6 +8,7 @@ import numpy as np
 
 from detectors.arrays import FloatArray
 from detectors.evaluate.e_detector import BoolArray
+from detectors.evaluate.hddm import hddm_a_alarms, hddm_w_alarms
 from detectors.evaluate.kswin import kswin_alarms, kswin_p_values
 from detectors.evaluate.sample import Kind, Sample
 from detectors.outcomes import make_outcome_detector
@@ -117,6 +118,33 @@ class Kswin:
         return lambda setting: kswin_alarms(p_values, 0.005 if setting is None else setting)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hddm:
+    """River's HDDM_A or HDDM_W, for all repetitions at once (see `detectors.evaluate.hddm`)."""
+
+    name: str
+    of: Callable[[FloatArray, float], BoolArray]
+    parameter: str = "drift_confidence"
+    strict: float = 1e-12
+    loose: float = 0.9
+    kinds: tuple[Kind, ...] = ("errors",)
+
+    def on(self, sample: Sample) -> Callable[[float | None], BoolArray]:
+        """Return what gives the alarms at a confidence; None is river's default.
+
+        Parameters
+        ----------
+        sample
+            The repetitions.
+
+        Returns
+        -------
+        Callable
+            From the confidence to booleans of shape (R, watched events).
+        """
+        return lambda setting: self.of(sample.values, 0.001 if setting is None else setting)[:, sample.n_reference :]
+
+
 def _to_unit(sample: Sample) -> FloatArray:
     reference = sample.values[:, : sample.n_reference]
     low = np.nanmin(reference, axis=1, keepdims=True)
@@ -124,12 +152,12 @@ def _to_unit(sample: Sample) -> FloatArray:
     return np.clip((sample.values - low) / np.where(width > 0.0, width, 1.0), 0.0, 1.0)
 
 
-RIVER: Final[tuple[RiverDetector | Kswin, ...]] = (
+RIVER: Final[tuple[RiverDetector | Kswin | Hddm, ...]] = (
     RiverDetector(name="adwin", parameter="delta", strict=1e-12, loose=0.999, scaled=True),
     RiverDetector(name="ddm", parameter="drift_threshold", strict=30.0, loose=1.0, kinds=("errors",)),
     RiverDetector(name="eddm", parameter="beta", strict=0.2, loose=0.999, kinds=("errors",)),
-    RiverDetector(name="hddm_a", parameter="drift_confidence", strict=1e-12, loose=0.9, scaled=True, n_runs=16),
-    RiverDetector(name="hddm_w", parameter="drift_confidence", strict=1e-12, loose=0.9, scaled=True, n_runs=16),
+    Hddm(name="hddm_a", of=hddm_a_alarms),
+    Hddm(name="hddm_w", of=hddm_w_alarms),
     Kswin(),
     RiverDetector(name="page_hinkley", parameter="threshold", strict=1e3, loose=0.5),
     RiverDetector(name="dummy", parameter="t_0", strict=1e6, loose=2.0),
