@@ -1,4 +1,4 @@
-"""`python -m detectors.evaluate`: the judge; `--data FILE --value COLUMN --changepoints FILE` judges recorded values."""
+"""`python -m detectors.evaluate`: the judge, of its own streams or (`--data`) of recorded values."""
 
 import argparse
 import json

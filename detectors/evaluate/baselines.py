@@ -1,6 +1,5 @@
 """The two contestants that every other one has to beat: it never fires, and it always does."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np

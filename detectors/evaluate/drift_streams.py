@@ -1,8 +1,8 @@
 """Streams in which something changes: the errors of a model that was trained before, on river's generators.
 
 A Hoeffding tree learns the first 1,000 events of a concept and is then frozen, as a deployed model is. The next 10,000
-are the reference. Of the watched ones the first 200 still follow the old concept; then `ConceptDriftStream` goes over to
-another one, at once or over 1,000 events. Every stream has a twin without a change, with the same model.
+are the reference. Of the watched ones the first 200 still follow the old concept; then `ConceptDriftStream` goes over
+to another one, at once or over 1,000 events. Every stream has a twin without a change, with the same model.
 """
 
 from collections.abc import Callable, Iterator
@@ -118,11 +118,13 @@ def drift_cases(name: str, n_runs: int, n_watched: int, seed: int) -> list[Drift
     ]
 
 
-class _Later(base.SyntheticDataset):  # type: ignore[misc]
+class _Later(base.SyntheticDataset):
     """A stream without its first events: the model and the reference have had them."""
 
     def __init__(self, inner: base.SyntheticDataset, n_skipped: int) -> None:
-        super().__init__(task=inner.task, n_features=inner.n_features, n_classes=inner.n_classes)
+        super().__init__(  # type: ignore[no-untyped-call]
+            task=inner.task, n_features=inner.n_features, n_classes=inner.n_classes
+        )
         self._inner = inner
         self._n_skipped = n_skipped
 
@@ -133,7 +135,7 @@ class _Later(base.SyntheticDataset):  # type: ignore[misc]
 def _run(recipe: Recipe, seed: int, n_watched: int) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Errors without a change, with an abrupt and with a gradual one; the reference first."""
     events = iter(recipe.before(seed))
-    model = tree.HoeffdingTreeClassifier(grace_period=100)
+    model: Any = tree.HoeffdingTreeClassifier(grace_period=100)
     for features, label in islice(events, N_TRAINING):
         model.learn_one(features, label)
     null = _errors(model, events, N_REFERENCE + n_watched)
@@ -166,7 +168,7 @@ def _flights(n_runs: int, n_watched: int, seed: int) -> DriftCase:
     null, changed = [], []
     for run in range(n_runs):
         chosen = np.random.default_rng([seed, run]).choice(len(rows), N_TRAINING + n, replace=False).tolist()
-        model = tree.HoeffdingTreeClassifier(grace_period=100)
+        model: Any = tree.HoeffdingTreeClassifier(grace_period=100)
         for i in chosen[:N_TRAINING]:
             model.learn_one(*rows[i])
         events = [rows[i] for i in chosen[N_TRAINING:]]

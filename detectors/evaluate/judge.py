@@ -45,7 +45,7 @@ class Plan:
 
 
 LONG: Final = Plan(n_runs=80, n_null_runs=40, n_null_watched=10_000, streams=tuple(drift_names()), seed=2_026)
-SHORT: Final = Plan(n_runs=6, n_null_runs=4, n_null_watched=4_000, streams=("stagger",), seed=7)
+SHORT: Final = Plan(n_runs=4, n_null_runs=3, n_null_watched=2_000, streams=("stagger",), seed=7)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

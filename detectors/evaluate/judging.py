@@ -19,16 +19,33 @@ class Contestant(Protocol):
     """A detector with one parameter that sets how readily it fires, from `strict` to `loose`."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Shown in the tables."""
+        ...
+
     @property
-    def parameter(self) -> str: ...
+    def parameter(self) -> str:
+        """What its parameter is called."""
+        ...
+
     @property
-    def strict(self) -> float: ...
+    def strict(self) -> float:
+        """Setting that hardly ever fires."""
+        ...
+
     @property
-    def loose(self) -> float: ...
+    def loose(self) -> float:
+        """Setting that fires all the time."""
+        ...
+
     @property
-    def kinds(self) -> tuple[Kind, ...]: ...
-    def on(self, sample: Sample) -> Callable[[float | None], BoolArray]: ...
+    def kinds(self) -> tuple[Kind, ...]:
+        """Streams that it can read."""
+        ...
+
+    def on(self, sample: Sample) -> Callable[[float | None], BoolArray]:
+        """Return what gives the alarms, shape (R, watched events), at a setting; None is the default."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

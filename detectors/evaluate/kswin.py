@@ -10,6 +10,7 @@ import random
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 from scipy import stats
 
 from detectors.arrays import FloatArray
@@ -74,7 +75,7 @@ def kswin_alarms(p_values: FloatArray, alpha: float) -> BoolArray:
     alarms = p_values <= alpha
     for row in alarms:
         silent_until = -1
-        for t in np.flatnonzero(row):
+        for t in np.flatnonzero(row).tolist():
             if t < silent_until:
                 row[t] = False
             else:
@@ -82,7 +83,7 @@ def kswin_alarms(p_values: FloatArray, alpha: float) -> BoolArray:
     return alarms
 
 
-def _distance(a: FloatArray, b: FloatArray) -> np.ndarray:
+def _distance(a: FloatArray, b: FloatArray) -> npt.NDArray[np.int64]:
     """Kolmogorov-Smirnov distance of two samples of equal size in each row, in units of 1 / size."""
     pooled = np.concatenate([a, b], axis=1)
     order = np.argsort(pooled, axis=1, kind="stable")

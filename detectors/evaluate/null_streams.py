@@ -27,7 +27,7 @@ def _autoregressive(rng: np.random.Generator, n: int, rho: float) -> FloatArray:
     for i, step in enumerate(steps.tolist()):
         level = rho * level + step
         values[i] = level
-    return values[500:] * np.sqrt(1.0 - rho * rho)
+    return np.asarray(values[500:] * np.sqrt(1.0 - rho * rho), dtype=np.float64)
 
 
 def _seasonal(rng: np.random.Generator, n: int) -> FloatArray:

@@ -35,7 +35,7 @@ def delays_of_flights() -> FloatArray:
 
 @cache
 def flights_in_rows() -> list[tuple[dict[str, Any], bool]]:
-    """Return the flights that left New York in 2013 and arrived: what was known at departure, and whether they came late.
+    """Return the flights of New York in 2013: what was known at departure, and whether they came late.
 
     Raises
     ------

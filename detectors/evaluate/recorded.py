@@ -11,7 +11,7 @@ import numpy as np
 from detectors.arrays import FloatArray
 from detectors.evaluate.judge import BUDGET, contestants
 from detectors.evaluate.judging import PER, calibrated, fitting
-from detectors.evaluate.sample import Sample
+from detectors.evaluate.sample import Kind, Sample
 
 MINIMUM_REFERENCE = 500
 N_SHUFFLES = 20
@@ -92,7 +92,7 @@ def judge_recorded(recorded: Recorded, n_reference: int, tolerance: int, seed: i
         raise RecordedError(
             f"--reference: {n_reference} given, expected {MINIMUM_REFERENCE} to the first change, {first}"
         )
-    kind = "errors" if np.isin(recorded.values, (0.0, 1.0)).all() else "values"
+    kind: Kind = "errors" if np.isin(recorded.values, (0.0, 1.0)).all() else "values"
     rng = np.random.default_rng(seed)
     reference = recorded.values[:n_reference]
     shuffles = np.array([np.concatenate([reference, rng.permutation(reference)]) for _ in range(N_SHUFFLES)])

@@ -11,7 +11,7 @@ from detectors.evaluate.e_detector import BoolArray
 from detectors.evaluate.hddm import hddm_a_alarms, hddm_w_alarms
 from detectors.evaluate.kswin import kswin_alarms, kswin_p_values
 from detectors.evaluate.sample import Kind, Sample
-from detectors.outcomes import make_outcome_detector
+from detectors.outcomes import Direction, make_outcome_detector
 
 BOTH_KINDS: Final[tuple[Kind, ...]] = ("errors", "values")
 _CHUNK: Final = 100
@@ -78,7 +78,7 @@ class RiverDetector:
         return {self.parameter: setting}
 
     def _read(self, row: FloatArray, sample: Sample, settings: Mapping[str, Any], out: BoolArray) -> None:
-        direction = "increase" if sample.kind == "errors" else "both"
+        direction: Direction = "increase" if sample.kind == "errors" else "both"
         detector = make_outcome_detector(self.name, direction=direction, **settings)
         detector.update(row[: sample.n_reference])
         watched = row[sample.n_reference :]
@@ -149,7 +149,7 @@ def _to_unit(sample: Sample) -> FloatArray:
     reference = sample.values[:, : sample.n_reference]
     low = np.nanmin(reference, axis=1, keepdims=True)
     width = np.nanmax(reference, axis=1, keepdims=True) - low
-    return np.clip((sample.values - low) / np.where(width > 0.0, width, 1.0), 0.0, 1.0)
+    return np.asarray(np.clip((sample.values - low) / np.where(width > 0.0, width, 1.0), 0.0, 1.0), dtype=np.float64)
 
 
 RIVER: Final[tuple[RiverDetector | Kswin | Hddm, ...]] = (

@@ -9,7 +9,7 @@ from detectors.evaluate.judging import PER, Delays, FalseAlarms
 
 
 def as_json(plan: Plan, silences: Sequence[Silence], verdicts: Sequence[Verdict], seconds: float) -> dict[str, Any]:
-    """Return the summary; false alarms and budgets are those in 10,000 events, delays are events, None stands for never."""
+    """Return the summary: false alarms and budgets in 10,000 events, delays in events, None for never."""
     return {
         "seed": plan.seed,
         "n_runs": plan.n_runs,
