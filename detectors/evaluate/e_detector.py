@@ -46,7 +46,6 @@ class EDetector:
     strict: ClassVar[float] = 1e9
     loose: ClassVar[float] = 2.0
     kinds: ClassVar[tuple[Kind, ...]] = ("errors", "values")
-    n_runs: ClassVar[None] = None
 
     @property
     def default(self) -> float:

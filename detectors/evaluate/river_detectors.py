@@ -33,8 +33,6 @@ class RiverDetector:
         Streams that it can read.
     scaled
         Whether values have to be brought into [0, 1] first: by the reference's range, clipped.
-    n_runs
-        Repetitions that are enough for a slow one; None for all.
     """
 
     name: str
@@ -43,7 +41,6 @@ class RiverDetector:
     loose: float
     kinds: tuple[Kind, ...] = BOTH_KINDS
     scaled: bool = False
-    n_runs: int | None = None
 
     def on(self, sample: Sample) -> Callable[[float | None], BoolArray]:
         """Return what gives the alarms at a setting of the parameter; None is river's default.
@@ -51,21 +48,20 @@ class RiverDetector:
         Parameters
         ----------
         sample
-            The repetitions; `n_runs` of them are taken.
+            The repetitions.
 
         Returns
         -------
         Callable
             From a setting to booleans of shape (R, watched events). A repetition is read until its change is found.
         """
-        taken = sample.head(self.n_runs)
-        values = _to_unit(taken) if self.scaled and taken.kind == "values" else taken.values
+        values = _to_unit(sample) if self.scaled and sample.kind == "values" else sample.values
 
         def alarms(setting: float | None) -> BoolArray:
             given = {} if setting is None else self._settings(setting)
-            found = np.zeros((taken.n_runs, taken.n_watched), dtype=np.bool_)
+            found = np.zeros((sample.n_runs, sample.n_watched), dtype=np.bool_)
             for row, out in zip(values, found, strict=True):
-                self._read(row, taken, given, out)
+                self._read(row, sample, given, out)
             return found
 
         return alarms
@@ -99,7 +95,6 @@ class Kswin:
     strict: float = 1e-12
     loose: float = 0.5
     kinds: tuple[Kind, ...] = BOTH_KINDS
-    n_runs: int | None = None
 
     def on(self, sample: Sample) -> Callable[[float | None], BoolArray]:
         """Return what gives the alarms at a level alpha; None is river's default.

@@ -1,6 +1,6 @@
 """What detectors are judged on: repetitions of one stream, side by side."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from detectors.arrays import FloatArray
@@ -47,7 +47,3 @@ class Sample:
     def n_watched(self) -> int:
         """Events of a repetition after the reference."""
         return int(self.values.shape[1]) - self.n_reference
-
-    def head(self, n_runs: int | None) -> "Sample":
-        """Return the first repetitions; all of them for None."""
-        return self if n_runs is None or n_runs >= self.n_runs else replace(self, values=self.values[:n_runs])

@@ -24,8 +24,9 @@ from schemas.deployments import DeploymentEvent
 from schemas.identifiers import ALL_SEGMENT, digest, stable_id
 from schemas.metrics import BurnShown, BurnStatus
 from schemas.models import ModelSpec
-from schemas.monitors import INPUT_DRIFT_SIGNALS, OUTCOME_SIGNALS, Monitor, Signal
+from schemas.monitors import Monitor
 from schemas.references import Reference
+from schemas.signals import INPUT_DRIFT_SIGNALS, OUTCOME_SIGNALS, Signal
 from streams.evaluator.lifecycle import Condition, Life, Terms, advance, supersede
 from streams.evaluator.state import AlertState, Moves
 from streams.evaluator.watch import Alarm

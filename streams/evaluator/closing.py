@@ -11,8 +11,9 @@ from schemas.alerts import AlertEvidence
 from schemas.base import milliseconds
 from schemas.identifiers import ALL_SEGMENT, digest, segment_name
 from schemas.metrics import BurnStatus
-from schemas.monitors import OUTCOME_SIGNALS, RESOURCE_SIGNALS, RIVER_DETECTORS, Monitor, Signal
+from schemas.monitors import RIVER_DETECTORS, Monitor
 from schemas.references import Reference
+from schemas.signals import OUTCOME_SIGNALS, RESOURCE_SIGNALS, Signal
 from streams.control import layout as sections
 from streams.evaluator import alerting
 from streams.evaluator.alerting import Scene

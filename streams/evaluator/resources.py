@@ -6,7 +6,8 @@ from schemas.base import from_milliseconds, milliseconds
 from schemas.deployments import ResourceEvent
 from schemas.identifiers import digest
 from schemas.metrics import WindowMetrics
-from schemas.monitors import RESOURCE_SIGNALS, Monitor, Signal
+from schemas.monitors import Monitor
+from schemas.signals import RESOURCE_SIGNALS, Signal
 from streams.control.calendar import cell_start
 from streams.evaluator import alerting
 from streams.evaluator.alerting import Scene

@@ -14,7 +14,8 @@ from schemas.base import from_milliseconds
 from schemas.identifiers import ALL_SEGMENT
 from schemas.metrics import BurnStatus, WindowMetrics
 from schemas.models import TaskKind
-from schemas.monitors import Monitor, Signal
+from schemas.monitors import Monitor
+from schemas.signals import Signal
 from streams.control import layout as sections
 from streams.control.plan import Plan
 from streams.evaluator.alerting import Scene
