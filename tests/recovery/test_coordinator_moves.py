@@ -35,8 +35,8 @@ pytestmark = [pytest.mark.kafka, pytest.mark.recovery]
 PROFILER = StageName.PROFILER
 _TOPICS = (topics.PREDICTIONS, topics.LABELS, topics.PROFILES, topics.DEAD_LETTERS)
 _GROUPS, _TRANSACTIONS = 0, 1
-# The ids of the two tasks differ in their last character, so their transactions lie on neighbouring partitions; each pair
-# of partitions has a leader on either node. With four of them every other cluster has no two neighbours on the second.
+# The ids of the two tasks differ in their last character, so their transactions lie on neighbouring partitions, and
+# each pair of partitions has a leader on either node. Of four, every other cluster has no two neighbours on the second.
 _TWO = """
 offsets.topic.replication.factor=2
 transaction.state.log.replication.factor=2
