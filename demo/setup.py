@@ -10,7 +10,7 @@ import numpy as np
 
 from demo.errors import DemoError
 from demo.flights import Flights
-from demo.model import ServedScores
+from demo.model import Served, ServedScores
 from demo.options import HOME_ZONE_WINTER_NIGHT, Options
 from demo.registry import MODEL_NAME
 from demo.traffic import GOOD_VERSION, Traffic
@@ -43,8 +43,8 @@ def recorded_reference(flights: Flights, scores: ServedScores, entry: ModelEntry
     """Build the reference from v1's recorded predictions and labels of 25 January to 21 February."""
     first, last = (milliseconds(moment) for moment in (REFERENCE_FROM, REFERENCE_UNTIL))
     rows = slice(*np.searchsorted(flights.departure_ms, [first, last]))
-    recorded = ServedScores(minutes=scores.minutes[rows], hours=scores.hours[rows])
-    traffic = Traffic(flights.between(first, last), recorded, skewed=False, seed=seed)
+    recorded = Served(numeric=flights.numeric[rows], scores=scores.minutes[rows])
+    traffic = Traffic(flights.between(first, last), {GOOD_VERSION: recorded}, seed=seed)
     chosen = range(len(traffic.flights))
     return build_reference(
         entry.spec(),
