@@ -1,4 +1,4 @@
-"""Alerts that the governor itself raises: a rollback that did not help, and a model that wants retraining."""
+"""Alerts that the governor itself raises: a rollback that did not help or was not executed, a wish for retraining."""
 
 from __future__ import annotations
 
@@ -46,6 +46,34 @@ def retrain_alert(evidence: RollbackEvidence, reason: str) -> Alert:
                 "data_to": evidence.as_of.isoformat(),
             }
         },
+    )
+
+
+def expired_alert(command: RollbackCommand) -> Alert:
+    """A page: a rollback was ordered, and nobody executed it in time."""
+    return Alert(
+        **_named(command.environment, command.model_name, command.from_version, "RollbackExpired", "page"),
+        alert_id=stable_id("alert", "RollbackExpired", command.deployment_id),
+        sequence=command.attempt,
+        status=AlertStatus.FIRING,
+        starts_at=command.requested_at,
+        updated_at=command.decided_at,
+        annotations={
+            "summary": (
+                f"{command.model_name}: the rollback to {command.to_version} was not executed (attempt "
+                f"{command.attempt}); {command.from_version} still serves, as far as is known"
+            ),
+            "description": (
+                f"{command.rollback_id} expired before any executor took it: look at the executor, or roll back by hand"
+            ),
+        },
+        evidence=AlertEvidence(
+            detector="rollback_command",
+            statistic=float(command.attempt),
+            window=Window(start=command.requested_at, end=command.decided_at, n=command.attempt),
+        ),
+        explanation=Explanation(),
+        lineage=Lineage(deployment_id=command.deployment_id),
     )
 
 
