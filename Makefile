@@ -20,7 +20,7 @@ CHAOS ?=
 RECORDS ?= 1000000
 DEMO_FLAGS := --broker $(BROKER) --scenario $(SCENARIO) --deploy $(DEPLOY) --seed $(SEED) --holdback $(HOLDBACK)
 
-.PHONY: help demo serve test test-fast lint kafka fuzz bench bench-short chaos schemas docs tools clean
+.PHONY: help demo serve test test-fast lint kafka fuzz bench bench-short chaos evaluate schemas docs tools clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -72,6 +72,9 @@ bench-short: $(BENCH_STAMP) ## the same programs on a few thousand events: do th
 
 chaos: $(STAMP) ## a million events through workers that are killed a hundred times; takes CHAOS="--seed 7 --short"
 	$(BIN)/python -m tests.recovery.chaos $(CHAOS)
+
+evaluate: $(STAMP) ## the judge: delays and false alarms of every detector, on streams with and without a change
+	$(BIN)/python -m detectors.evaluate $(EVALUATE)
 
 schemas: $(STAMP) ## generate schemas/wire, docs/configuration.md and docs/no-rollback.md from the code
 	$(BIN)/python -m schemas.generate

@@ -19,7 +19,8 @@ from schemas import topics
 from schemas.alerts import Alert
 from schemas.base import milliseconds
 from schemas.models import ModelSpec
-from schemas.monitors import Monitor, Severity, Signal, Thresholds
+from schemas.monitors import Monitor, Severity, Thresholds
+from schemas.signals import Signal
 from streams.engine.topics import TopicNames
 from streams.settings import Settings, StageName
 

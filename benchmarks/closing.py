@@ -19,7 +19,8 @@ import numpy as np
 from benchmarks.events import START
 from schemas import topics
 from schemas.models import ModelSpec
-from schemas.monitors import Monitor, Signal
+from schemas.monitors import Monitor
+from schemas.signals import Signal
 from streams.app import GC_THRESHOLD
 from streams.control.view import ControlView
 from streams.engine.harness import Harness

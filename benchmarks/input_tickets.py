@@ -26,7 +26,8 @@ from detectors.binning import NumericBins
 from schemas.base import milliseconds
 from schemas.identifiers import ALL_SEGMENT
 from schemas.models import ModelSpec
-from schemas.monitors import INPUT_DRIFT_SIGNALS, ModelEntry
+from schemas.monitors import ModelEntry
+from schemas.signals import INPUT_DRIFT_SIGNALS
 from streams.control import layout as sections
 from streams.control.plan import Plan, make_plan
 from streams.evaluator.reading import read_window

@@ -14,6 +14,16 @@ from schemas.burn import PAGE_WINDOWS, TICKET_WINDOWS, BurnRate, BurnWindows
 from schemas.events import DEFAULT_ENVIRONMENT
 from schemas.identifiers import digest
 from schemas.models import ModelSpec, TaskKind
+from schemas.signals import (
+    BURN_SIGNALS,
+    CLASS_SIGNALS,
+    FAIRNESS_SIGNALS,
+    FEATURE_SIGNALS,
+    INPUT_DRIFT_SIGNALS,
+    REGRESSION_SIGNALS,
+    THRESHOLD_ONLY_SIGNALS,
+    Signal,
+)
 
 
 class Severity(StrEnum):
@@ -22,106 +32,6 @@ class Severity(StrEnum):
     PAGE = "page"
     TICKET = "ticket"
 
-
-class Signal(StrEnum):
-    """Everything that a monitor can watch."""
-
-    FEATURE_DRIFT = "feature_drift"
-    PREDICTION_DRIFT = "prediction_drift"
-    MISSING_RATIO = "missing_ratio"
-    UNSEEN_RATIO = "unseen_ratio"
-    OUT_OF_RANGE_RATIO = "out_of_range_ratio"
-    TYPE_VIOLATION_RATIO = "type_violation_ratio"
-    SCHEMA_VIOLATION_RATIO = "schema_violation_ratio"
-    RULE_VIOLATION_RATIO = "rule_violation_ratio"
-    SERVING_ERROR_RATIO = "serving_error_ratio"
-    LATENCY_P50 = "latency_p50"
-    LATENCY_P95 = "latency_p95"
-    LATENCY_P99 = "latency_p99"
-    COST_P95 = "cost_p95"
-    COST_MEAN = "cost_mean"
-    VOLUME = "volume"
-    SELECTION_RATE_DIFFERENCE = "selection_rate_difference"
-    ERROR_RATE = "error_rate"
-    ACCURACY = "accuracy"
-    MISS_RATE = "miss_rate"
-    RECALL = "recall"
-    PRECISION = "precision"
-    FALSE_DISCOVERY_RATE = "false_discovery_rate"
-    FALSE_POSITIVE_RATE = "false_positive_rate"
-    F1 = "f1"
-    LOG_LOSS = "log_loss"
-    BRIER = "brier"
-    AUC = "auc"
-    ECE = "ece"
-    MAE = "mae"
-    RMSE = "rmse"
-    TRUE_POSITIVE_RATE_DIFFERENCE = "true_positive_rate_difference"
-    LABEL_COVERAGE = "label_coverage"
-    LABEL_DELAY_P95 = "label_delay_p95"
-    CPU_RATIO = "cpu_ratio"
-    GPU_RATIO = "gpu_ratio"
-    MEMORY_BYTES = "memory_bytes"
-    QUEUE_LENGTH = "queue_length"
-    RESOURCE_COST_USD = "resource_cost_usd"
-
-
-OUTCOME_SIGNALS = frozenset(
-    {
-        Signal.ERROR_RATE, Signal.ACCURACY, Signal.MISS_RATE, Signal.RECALL, Signal.PRECISION,
-        Signal.FALSE_DISCOVERY_RATE, Signal.FALSE_POSITIVE_RATE, Signal.F1, Signal.LOG_LOSS, Signal.BRIER,
-        Signal.AUC, Signal.ECE, Signal.MAE, Signal.RMSE, Signal.TRUE_POSITIVE_RATE_DIFFERENCE,
-        Signal.LABEL_COVERAGE, Signal.LABEL_DELAY_P95,
-    }
-)  # fmt: skip
-"""Signals that need labels: fed once a cell has matured."""
-
-RESOURCE_SIGNALS = frozenset(
-    {Signal.CPU_RATIO, Signal.GPU_RATIO, Signal.MEMORY_BYTES, Signal.QUEUE_LENGTH, Signal.RESOURCE_COST_USD}
-)
-"""Signals from `ml.resources.v1`."""
-
-INPUT_DRIFT_SIGNALS = frozenset({Signal.FEATURE_DRIFT, Signal.PREDICTION_DRIFT})
-
-THRESHOLD_ONLY_SIGNALS = frozenset(
-    {
-        Signal.F1, Signal.AUC, Signal.ECE, Signal.RMSE, Signal.COST_MEAN, Signal.VOLUME,
-        Signal.SELECTION_RATE_DIFFERENCE, Signal.TRUE_POSITIVE_RATE_DIFFERENCE, *RESOURCE_SIGNALS,
-    }
-)  # fmt: skip
-"""Signals that are no mean of bounded events, so that no e-detector can bet on them."""
-
-FEATURE_SIGNALS = frozenset(
-    {
-        Signal.FEATURE_DRIFT, Signal.MISSING_RATIO, Signal.UNSEEN_RATIO, Signal.OUT_OF_RANGE_RATIO,
-        Signal.TYPE_VIOLATION_RATIO,
-    }
-)  # fmt: skip
-"""Signals that every feature has for itself."""
-
-FAIRNESS_SIGNALS = frozenset({Signal.SELECTION_RATE_DIFFERENCE, Signal.TRUE_POSITIVE_RATE_DIFFERENCE})
-
-REGRESSION_SIGNALS = frozenset({Signal.MAE, Signal.RMSE})
-"""Signals that only models with a value have."""
-
-CLASS_SIGNALS = frozenset(
-    {
-        Signal.ERROR_RATE, Signal.ACCURACY, Signal.MISS_RATE, Signal.RECALL, Signal.PRECISION,
-        Signal.FALSE_DISCOVERY_RATE, Signal.FALSE_POSITIVE_RATE, Signal.F1, Signal.LOG_LOSS, Signal.BRIER,
-        Signal.AUC, Signal.ECE, *FAIRNESS_SIGNALS,
-    }
-)  # fmt: skip
-"""Signals that only models with classes have."""
-
-BURN_SIGNALS = frozenset(
-    {
-        Signal.MISSING_RATIO, Signal.UNSEEN_RATIO, Signal.OUT_OF_RANGE_RATIO, Signal.TYPE_VIOLATION_RATIO,
-        Signal.SCHEMA_VIOLATION_RATIO, Signal.RULE_VIOLATION_RATIO, Signal.SERVING_ERROR_RATIO, Signal.ERROR_RATE,
-        Signal.ACCURACY, Signal.MISS_RATE, Signal.RECALL, Signal.PRECISION, Signal.FALSE_DISCOVERY_RATE,
-        Signal.FALSE_POSITIVE_RATE, Signal.LABEL_COVERAGE,
-    }
-)  # fmt: skip
-"""Ratios: signals that are bad events over events, which can have an error budget."""
 
 RIVER_DETECTORS = ("adwin", "ddm", "eddm", "hddm_a", "hddm_w", "kswin", "page_hinkley", "dummy")
 DetectorName = Literal[

@@ -2,56 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
 from schemas.alerts import (
     Alert,
     AlertEvidence,
-    AlertSeries,
     AlertStatus,
     Explanation,
     Lineage,
-    ReferenceUsed,
     Resolution,
     TopFeature,
-    Window,
 )
 from schemas.base import from_milliseconds, milliseconds
-from schemas.deployments import DeploymentEvent
 from schemas.identifiers import ALL_SEGMENT, digest, stable_id
-from schemas.metrics import BurnShown, BurnStatus
 from schemas.models import ModelSpec
-from schemas.monitors import INPUT_DRIFT_SIGNALS, OUTCOME_SIGNALS, Monitor, Signal
-from schemas.references import Reference
+from schemas.monitors import Monitor
+from schemas.signals import INPUT_DRIFT_SIGNALS, OUTCOME_SIGNALS, Signal
 from streams.evaluator.lifecycle import Condition, Life, Terms, advance, supersede
-from streams.evaluator.state import AlertState, Moves
-from streams.evaluator.watch import Alarm
+from streams.evaluator.scene import Scene
+from streams.evaluator.state import AlertState
 
 REASSERT_MS: Final = milliseconds(timedelta(days=1))
 """A raised alert is said again at least this often, so that `expires_at` moves on."""
 EXPIRY_MS: Final = 3 * REASSERT_MS
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
-    """What was in force when a window closed: goes into each of its alerts."""
-
-    spec: ModelSpec
-    model_version: str
-    window_start_ms: int
-    window_end_ms: int
-    n: int
-    reference: Reference | None
-    deployment: DeploymentEvent | None
-    config_revision: str
-    coverage: float | None
-    moves: Moves
-    """How much further than usual features stand from the reference (population stability index)."""
-    incumbent_affected: bool | None = None
-    offsets: Mapping[str, Mapping[str, tuple[int, int]]] | None = None
 
 
 def alert_labels(monitor: Monitor, spec: ModelSpec, model_version: str) -> dict[str, str]:
@@ -76,81 +51,6 @@ def alert_labels(monitor: Monitor, spec: ModelSpec, model_version: str) -> dict[
 def alert_name(signal: Signal) -> str:
     """`miss_rate` -> `MissRate`."""
     return "".join(part.capitalize() for part in signal.value.split("_"))
-
-
-def evidence_of_alarm(alarm: Alarm, scene: Scene) -> AlertEvidence:
-    """What an e-detector's alarm rests on; one line for each series that carries it."""
-    lines = [
-        AlertSeries(
-            monitor_id=carrier.series.monitor.monitor_id,
-            segment=carrier.series.segment,
-            feature=carrier.series.feature,
-            statistic=carrier.statistic,
-            share_ratio=carrier.share_ratio,
-            value=carrier.reading.value,
-            reference_value=carrier.reading.reference_value,
-        )
-        for carrier in alarm.carriers
-    ]
-    share = {carrier.series.key: carrier.share_ratio for carrier in alarm.carriers}
-    listed = [
-        AlertSeries(
-            monitor_id=found.series.monitor.monitor_id,
-            segment=found.series.segment,
-            feature=found.series.feature,
-            statistic=found.e_value,
-            share_ratio=share.get(found.series.key, 0.0),
-            value=found.reading.value,
-            reference_value=found.reading.reference_value,
-            e_value=found.e_value,
-        )
-        for found in alarm.discoveries
-    ]
-    evidence = _evidence("e_detector", alarm.statistic, alarm.threshold, scene, alarm.leading.reading.n, lines)
-    return evidence.model_copy(update={"discoveries": listed})
-
-
-def evidence_of_value(
-    monitor: Monitor, value: float | None, n: int, scene: Scene, segment: str = ALL_SEGMENT
-) -> AlertEvidence:
-    """What a threshold's (or a river detector's) alarm rests on."""
-    limit = monitor.thresholds.set if monitor.thresholds is not None else 0.0
-    shown = 0.0 if value is None else value
-    line = AlertSeries(monitor_id=monitor.monitor_id, segment=segment, statistic=shown, share_ratio=1.0, value=value)
-    return _evidence(monitor.detector, shown, limit, scene, n, [line])
-
-
-def evidence_of_burn(pair: BurnShown, status: BurnStatus, scene: Scene) -> AlertEvidence:
-    """What a burning error budget's alarm rests on: the pair of windows that is furthest over its factor."""
-    rate = min(pair.long_rate or 0.0, pair.short_rate or 0.0)
-    line = AlertSeries(
-        monitor_id=status.monitor_id,
-        segment=ALL_SEGMENT,
-        statistic=rate,
-        share_ratio=1.0,
-        value=rate * (1.0 - status.objective),
-        reference_value=1.0 - status.objective,
-    )
-    return _evidence("burn_rate", rate, pair.factor, scene, pair.n_long, [line])
-
-
-def _evidence(
-    detector: str, statistic: float, threshold: float, scene: Scene, n: int, lines: Sequence[AlertSeries]
-) -> AlertEvidence:
-    reference = scene.reference
-    used = None if reference is None else ReferenceUsed(
-        id=reference.reference_id, n=reference.built_from.n_predictions
-    )  # fmt: skip
-    return AlertEvidence(
-        detector=detector,
-        statistic=statistic,
-        threshold=threshold,
-        window=Window(start=from_milliseconds(scene.window_start_ms), end=from_milliseconds(scene.window_end_ms), n=n),
-        reference=used,
-        label_coverage_ratio=scene.coverage,
-        incumbent_also_affected=scene.incumbent_affected,
-        series=list(lines),
-    )
 
 
 def explain(monitor: Monitor, scene: Scene) -> Explanation:

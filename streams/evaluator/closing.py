@@ -11,11 +11,12 @@ from schemas.alerts import AlertEvidence
 from schemas.base import milliseconds
 from schemas.identifiers import ALL_SEGMENT, digest, segment_name
 from schemas.metrics import BurnStatus
-from schemas.monitors import OUTCOME_SIGNALS, RESOURCE_SIGNALS, RIVER_DETECTORS, Monitor, Signal
+from schemas.monitors import RIVER_DETECTORS, Monitor
 from schemas.references import Reference
+from schemas.signals import OUTCOME_SIGNALS, RESOURCE_SIGNALS, Signal
 from streams.control import layout as sections
 from streams.evaluator import alerting
-from streams.evaluator.alerting import Scene
+from streams.evaluator.alert_evidence import evidence_of_alarm, evidence_of_burn, evidence_of_value
 from streams.evaluator.burning import burn_condition, burn_status, leading
 from streams.evaluator.cells import CellKey
 from streams.evaluator.deployments import mark_cell
@@ -24,6 +25,7 @@ from streams.evaluator.inputs_seen import current_moves, inputs_of, keep_inputs
 from streams.evaluator.lifecycle import Condition
 from streams.evaluator.model import ModelEvaluator
 from streams.evaluator.reading import read_window
+from streams.evaluator.scene import Scene
 from streams.evaluator.series import Series
 from streams.evaluator.serving import champion
 from streams.evaluator.signals import Counted, input_values, outcome_values, rate_pair
@@ -146,7 +148,7 @@ def _advance_detectors(
             continue
         raised = raising.get(monitor.monitor_id)
         condition = Condition.BREACH if raised else _quiet_condition(model, closing, monitor, watched)
-        evidence = alerting.evidence_of_alarm(raised, scene) if raised else None
+        evidence = evidence_of_alarm(raised, scene) if raised else None
         carriers = [c.series.key for c in raised.carriers] if raised else []
         step_alert(model, monitor, condition, scene, evidence, carriers)
 
@@ -184,14 +186,14 @@ def _advance_values(model: ModelEvaluator, closing: Closing, scene: Scene) -> li
             continue
         if monitor.detector == "threshold":
             condition, value, n, segment = _worst_segment(closing, monitor)
-            evidence = alerting.evidence_of_value(monitor, value, n, scene, segment)
+            evidence = evidence_of_value(monitor, value, n, scene, segment)
             step_alert(model, monitor, condition, scene, evidence, [])
         elif monitor.detector == "burn_rate":
             burns.append(_burn(model, closing, monitor, scene))
         elif monitor.detector in RIVER_DETECTORS:
             n_alarms, n = _feed_river(model, closing, monitor)
             condition = Condition.BREACH if n_alarms else Condition.CLEAR if n else Condition.NO_DATA
-            evidence = alerting.evidence_of_value(monitor, float(n_alarms), n, scene)
+            evidence = evidence_of_value(monitor, float(n_alarms), n, scene)
             step_alert(model, monitor, condition, scene, evidence, [])
     return burns
 
@@ -201,7 +203,7 @@ def _burn(model: ModelEvaluator, closing: Closing, monitor: Monitor, scene: Scen
     counted, start = closing.counted(), closing.key.cell_ms
     status = burn_status(history, monitor, counted, cell_ms=start, end_ms=closing.end_ms)
     condition = burn_condition(status, monitor.min_samples)
-    step_alert(model, monitor, condition, scene, alerting.evidence_of_burn(leading(status), status, scene), [])
+    step_alert(model, monitor, condition, scene, evidence_of_burn(leading(status), status, scene), [])
     return status
 
 

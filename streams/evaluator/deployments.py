@@ -7,7 +7,8 @@ from functools import partial
 from schemas.base import milliseconds
 from schemas.deployments import DeploymentEvent
 from schemas.identifiers import ALL_SEGMENT
-from schemas.monitors import INPUT_DRIFT_SIGNALS, OUTCOME_SIGNALS, Monitor, Signal
+from schemas.monitors import Monitor
+from schemas.signals import INPUT_DRIFT_SIGNALS, OUTCOME_SIGNALS, Signal
 from streams.control import layout as sections
 from streams.control.plan import Plan
 from streams.evaluator import evidence

@@ -16,7 +16,7 @@ from schemas.base import from_milliseconds, milliseconds
 from schemas.deployments import DeploymentEvent
 from schemas.evidence import ControlArm, PreviousVersion, Recovery, RollbackEvidence
 from schemas.models import ModelSpec
-from schemas.monitors import OUTCOME_SIGNALS
+from schemas.signals import OUTCOME_SIGNALS
 from streams.evaluator.feeding import CLEARING_E_VALUE
 from streams.evaluator.state import ArmState, CellRecord, DeploymentState, ModelState, RecoveryState
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from detectors.fairness import GroupCounts, group_rates
-from schemas.monitors import Signal
+from schemas.signals import Signal
 from streams.control import layout as sections
 from streams.evaluator.signals import Counted
 

@@ -13,7 +13,8 @@ from detectors.bounded_mean import BoundedMean
 from detectors.classification import score_loss_table
 from detectors.two_sided import MeanTest, mean_test
 from schemas.models import TaskKind
-from schemas.monitors import Monitor, Signal
+from schemas.monitors import Monitor
+from schemas.signals import Signal
 from streams.control import layout as sections
 from streams.control.plan import RESIDUAL_BINS
 from streams.evaluator.reference_view import ReferenceView

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import Final
 
-from schemas.monitors import INPUT_DRIFT_SIGNALS, OUTCOME_SIGNALS, Monitor
+from schemas.monitors import Monitor
+from schemas.signals import INPUT_DRIFT_SIGNALS, OUTCOME_SIGNALS
 from streams.control.calendar import cell_of_week
 from streams.control.plan import Plan
 from streams.evaluator.distributions import read_distributions

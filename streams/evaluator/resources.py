@@ -6,12 +6,13 @@ from schemas.base import from_milliseconds, milliseconds
 from schemas.deployments import ResourceEvent
 from schemas.identifiers import digest
 from schemas.metrics import WindowMetrics
-from schemas.monitors import RESOURCE_SIGNALS, Monitor, Signal
+from schemas.monitors import Monitor
+from schemas.signals import RESOURCE_SIGNALS, Signal
 from streams.control.calendar import cell_start
-from streams.evaluator import alerting
-from streams.evaluator.alerting import Scene
+from streams.evaluator.alert_evidence import evidence_of_value
 from streams.evaluator.closing import step_alert
 from streams.evaluator.model import ModelEvaluator
+from streams.evaluator.scene import Scene
 from streams.evaluator.state import Moves, ResourceCell
 from streams.evaluator.watch import threshold_condition
 
@@ -73,7 +74,7 @@ def _close(model: ModelEvaluator, version: str, cell: ResourceCell, length_ms: i
 def _judge(model: ModelEvaluator, monitor: Monitor, value: float | None, n: int, scene: Scene) -> None:
     # A resource event is a measurement over many requests: a single one decides.
     condition = threshold_condition(monitor.model_copy(update={"min_samples": 1}), value, n)
-    step_alert(model, monitor, condition, scene, alerting.evidence_of_value(monitor, value, n, scene), [])
+    step_alert(model, monitor, condition, scene, evidence_of_value(monitor, value, n, scene), [])
 
 
 def _name(signal: Signal) -> str:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.identifiers import ALL_SEGMENT, segment_name
-from schemas.monitors import OUTCOME_SIGNALS, RESOURCE_SIGNALS, Monitor
+from schemas.monitors import Monitor
+from schemas.signals import OUTCOME_SIGNALS, RESOURCE_SIGNALS
 from streams.control.plan import Plan
 from streams.evaluator.signals import PER_FEATURE_SIGNALS, applies_to
 

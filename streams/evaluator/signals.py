@@ -14,7 +14,8 @@ from detectors.classification import SCORE_MIDPOINTS, classification_metrics
 from detectors.latency import COST_BINS, DELAY_BINS, LATENCY_BINS, LogBins
 from detectors.regression import regression_metrics
 from schemas.models import TaskKind
-from schemas.monitors import FEATURE_SIGNALS, Monitor, Signal
+from schemas.monitors import Monitor
+from schemas.signals import FEATURE_SIGNALS, Signal
 from streams.control import layout as sections
 from streams.control.layout import FIXED_POINT, Layout
 from streams.control.plan import RESIDUAL_BINS, Plan

@@ -10,7 +10,8 @@ from typing import Final
 
 from detectors.sequential import budget_threshold, e_benjamini_hochberg, weighted_statistic
 from schemas.models import ModelSpec
-from schemas.monitors import Monitor, Severity, Signal
+from schemas.monitors import Monitor, Severity
+from schemas.signals import Signal
 from streams.evaluator.feeding import feed, statistic_of
 from streams.evaluator.lifecycle import Condition
 from streams.evaluator.series import Reading, Series

@@ -14,12 +14,13 @@ from schemas.base import from_milliseconds
 from schemas.identifiers import ALL_SEGMENT
 from schemas.metrics import BurnStatus, WindowMetrics
 from schemas.models import TaskKind
-from schemas.monitors import Monitor, Signal
+from schemas.monitors import Monitor
+from schemas.signals import Signal
 from streams.control import layout as sections
 from streams.control.plan import Plan
-from streams.evaluator.alerting import Scene
 from streams.evaluator.cells import CellKey, Dense
 from streams.evaluator.fairness import rate_difference
+from streams.evaluator.scene import Scene
 from streams.evaluator.series import Reading, Series
 from streams.evaluator.signals import Counted, findings, input_values, outcome_values
 from streams.evaluator.state import ModelState

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from schemas.base import format_duration, milliseconds
-from schemas.monitors import INPUT_DRIFT_SIGNALS
+from schemas.signals import INPUT_DRIFT_SIGNALS
 from streams.governor.situation import Situation
 
 ALIGNED_CELLS: Final = 2

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from detectors.binning import NumericBins
 from schemas.identifiers import ALL_SEGMENT
-from schemas.monitors import Signal
 from schemas.profiles import ProfileDelta, ProfileRecord
 from schemas.references import Reference
+from schemas.signals import Signal
 from streams.control import layout as sections
 from streams.control.blocks import decompress_blocks, unpack_blocks
 from streams.control.plan import Plan

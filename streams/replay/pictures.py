@@ -13,7 +13,7 @@ import numpy as np
 from detectors.fairness import wilson_interval
 from schemas.identifiers import ALL_SEGMENT
 from schemas.metrics import SeriesVerdict, WindowMetrics
-from schemas.monitors import OUTCOME_SIGNALS, Signal
+from schemas.signals import OUTCOME_SIGNALS, Signal
 from streams.evaluator.signals import RATE_SIGNALS
 from streams.replay.drawing import INK, MUTED, PAGE, TICKET, Axes, drawing, percent, to_svg
 from streams.replay.results import Episode

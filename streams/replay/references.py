@@ -17,9 +17,9 @@ from schemas.base import from_milliseconds, milliseconds
 from schemas.events import EventTime, LabelEvent, PredictionEvent
 from schemas.identifiers import ALL_SEGMENT
 from schemas.models import ModelSpec, TaskKind
-from schemas.monitors import Signal
 from schemas.profiles import DeltaPart, ProfileDelta, ProfileRecord
 from schemas.references import BuiltFrom, Reference, Section, SeriesSummary
+from schemas.signals import Signal
 from streams.control import layout as sections
 from streams.control.bins import TAG_PREFIX, columns_of, reference_from_columns
 from streams.control.blocks import Block, compress_blocks, unpack_blocks

@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from schemas import topics
 from schemas.models import ModelSpec
-from schemas.monitors import Monitor, Rule, Signal
+from schemas.monitors import Monitor, Rule
 from schemas.references import BuiltFrom
+from schemas.signals import Signal
 from streams.control.bins import reference_from_columns
 from streams.control.view import ControlView
 from tests.fuzz.mutations import Raw

@@ -35,9 +35,12 @@ pytestmark = [pytest.mark.kafka, pytest.mark.recovery]
 PROFILER = StageName.PROFILER
 _TOPICS = (topics.PREDICTIONS, topics.LABELS, topics.PROFILES, topics.DEAD_LETTERS)
 _GROUPS, _TRANSACTIONS = 0, 1
+# The ids of the two tasks differ in their last character, so their transactions lie on neighbouring partitions, and
+# each pair of partitions has a leader on either node. Of four, every other cluster has no two neighbours on the second.
 _TWO = """
 offsets.topic.replication.factor=2
 transaction.state.log.replication.factor=2
+transaction.state.log.num.partitions=32
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
 """
@@ -110,6 +113,11 @@ async def application(first: First, second: Second) -> Settings:
     servers = f"{first.bootstrap_servers},{second.bootstrap_servers}"
     admin = await open_admin(make_settings(servers))
     try:
+        async with asyncio.timeout(
+            30
+        ):  # a node answers before it may lead: then all internal topics would be the first's
+            while len((await admin.describe_cluster())["brokers"]) < 2:
+                await asyncio.sleep(0.1)
         for _ in range(200):
             settings = make_settings(servers, session_timeout_seconds=6.0)
             if await coordinators(admin, settings) == {2}:

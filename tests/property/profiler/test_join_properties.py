@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from join_oracle import Oracle
 from profiler_world import KEY, L, P, control, harness, label, merged, outcomes, prediction, record, totals, watermark
 
-from schemas.monitors import Monitor, Signal
+from schemas.monitors import Monitor
+from schemas.signals import Signal
 from streams.engine.harness import Harness
 from streams.engine.processor import ListRecord
 

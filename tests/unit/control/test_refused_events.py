@@ -7,7 +7,8 @@ from test_view import BINS, KEY, reference, spec
 
 from detectors.binning import CategoricalBins
 from schemas import topics
-from schemas.monitors import Monitor, Rule, Signal
+from schemas.monitors import Monitor, Rule
+from schemas.signals import Signal
 from streams.control.contradictions import ControlError
 from streams.control.view import ControlView
 from streams.engine.processor import ListRecord

@@ -9,8 +9,9 @@ from detectors.binning import NumericBins
 from schemas import topics
 from schemas.base import milliseconds
 from schemas.models import ModelSpec
-from schemas.monitors import Monitor, MonitorsFile, Rule, Signal
+from schemas.monitors import Monitor, MonitorsFile, Rule
 from schemas.references import BuiltFrom, Reference
+from schemas.signals import Signal
 from streams.control.plan import make_plan
 from streams.control.view import ControlView
 from streams.engine.processor import ListRecord

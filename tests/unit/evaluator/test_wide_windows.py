@@ -7,7 +7,8 @@ import msgspec
 from schemas import topics
 from schemas.metrics import PARCEL_SIZE, SeriesVerdict, WindowMetrics, join_parcels
 from schemas.models import ModelSpec
-from schemas.monitors import Monitor, Signal
+from schemas.monitors import Monitor
+from schemas.signals import Signal
 from streams.control.view import ControlView
 from streams.engine.harness import Harness
 from streams.engine.processor import ListRecord

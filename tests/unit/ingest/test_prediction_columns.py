@@ -12,8 +12,9 @@ import xxhash
 from detectors.binning import CategoricalBins, NumericBins
 from schemas import topics
 from schemas.models import ModelSpec
-from schemas.monitors import Monitor, Rule, Signal
+from schemas.monitors import Monitor, Rule
 from schemas.references import BuiltFrom
+from schemas.signals import Signal
 from streams.control.bins import reference_from_columns
 from streams.control.layout import SCORE_MISSING
 from streams.control.view import ControlView

@@ -12,9 +12,10 @@ import msgspec
 
 from schemas import topics
 from schemas.models import ModelSpec
-from schemas.monitors import Monitor, Rule, Signal
+from schemas.monitors import Monitor, Rule
 from schemas.profiles import Heartbeat, ProfileDelta, ProfileRecord, Sample
 from schemas.references import BuiltFrom
+from schemas.signals import Signal
 from streams.control.bins import reference_from_columns
 from streams.control.blocks import unpack_blocks
 from streams.control.plan import Plan

@@ -33,8 +33,9 @@ from profiler_world import (
 from detectors.latency import LATENCY_BINS
 from schemas import topics
 from schemas.models import ModelSpec
-from schemas.monitors import Monitor, Signal
+from schemas.monitors import Monitor
 from schemas.profiles import Heartbeat
+from schemas.signals import Signal
 from streams.control.bins import reference_from_samples
 from streams.control.plan import RESIDUAL_BINS
 from streams.engine.processor import EVERY_PARTITION
