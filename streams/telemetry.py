@@ -48,6 +48,9 @@ CONSUMER_LAG: Final = _gauge(
 PROCESSING_LAG: Final = _gauge(
     "processing_lag_seconds", "Age, by append time, of the latest record of the last commit.", "stage", "partition"
 )
+CLOCK_BEHIND: Final = _gauge(
+    "clock_behind_seconds", "How far this worker's clock is known to be behind the broker's.", "stage", "partition"
+)
 EVENT_TIME_LAG: Final = _gauge("event_time_lag_seconds", "Wall clock minus the latest event time of a stage.", "stage")
 QUEUE: Final = _gauge("task_queue_records", "Records fetched and not yet processed.", "stage", "partition")
 REBALANCES: Final = _counter("rebalances_total", "Assignments that a stage's group has given this worker.", "stage")
@@ -182,7 +185,7 @@ def drop_series(metrics: Iterable[MetricWrapperBase], **labels: str) -> None:
 def drop_task(stage: str, partition: int, topics: Iterable[str] = ()) -> None:
     """Remove the gauges of a task that this worker has no more; counters stay, they are history."""
     del topics
-    drop_series((CONSUMER_LAG, PROCESSING_LAG, QUEUE, RESTORE_PROGRESS), stage=stage, partition=str(partition))
+    drop_series((CONSUMER_LAG, PROCESSING_LAG, CLOCK_BEHIND, QUEUE, RESTORE_PROGRESS), stage=stage, partition=str(partition))
 
 
 MODEL_GAUGES: Final[tuple[Gauge, ...]] = (
