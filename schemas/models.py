@@ -11,8 +11,12 @@ from pydantic import AliasChoices, Field, field_validator, model_validator
 
 from schemas.base import Config, Duration, FieldError, Timestamp, format_duration
 from schemas.events import DEFAULT_ENVIRONMENT
+from schemas.maintenance import Maintenance
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+ANY_MODEL = "*"
+"""In place of a model's name: what is said holds for every model of the environment that says nothing itself."""
+_NAME_OR_ANY = rf"^\*$|{NAME_PATTERN}"
 
 
 class TaskKind(StrEnum):
@@ -82,7 +86,9 @@ class ModelSpec(Config):
     """A model under watch (`ml.models.v1`). A model without one is inferred from its events."""
 
     environment: str = Field(default=DEFAULT_ENVIRONMENT, pattern=NAME_PATTERN)
-    model_name: str = Field(validation_alias=AliasChoices("name", "model_name"), pattern=NAME_PATTERN)
+    model_name: str = Field(validation_alias=AliasChoices("name", "model_name"), pattern=_NAME_OR_ANY)
+    """`*` stands for every model of the environment: its terms for models that have no entry of their own, its
+    monitors for all; a model's own monitor of the same id wins."""
     task: TaskKind = TaskKind.BINARY
     classes: tuple[str, ...] = ()
     """All classes; for a binary model the positive one and `negative_class` do."""
@@ -112,6 +118,8 @@ class ModelSpec(Config):
     false_alarm_budget: FalseAlarmBudget = FalseAlarmBudget()
     reference: ReferencePolicy = ReferencePolicy()
     rollback: RollbackPolicy = RollbackPolicy()
+    maintenance: tuple[Maintenance, ...] = ()
+    """When nothing of it is judged: known outages, releases, loads of old data."""
     effective_from: Timestamp | None = None
     inferred: bool = False
     """True where nobody published it."""

@@ -13,7 +13,7 @@ from schemas.base import Config, Duration, FieldError, Timestamp, format_duratio
 from schemas.burn import PAGE_WINDOWS, TICKET_WINDOWS, BurnRate, BurnWindows
 from schemas.events import DEFAULT_ENVIRONMENT
 from schemas.identifiers import digest
-from schemas.models import ModelSpec, TaskKind
+from schemas.models import ANY_MODEL, ModelSpec, TaskKind
 from schemas.signals import (
     BURN_SIGNALS,
     CLASS_SIGNALS,
@@ -251,12 +251,11 @@ class ModelEntry(ModelSpec):
         return self
 
     def _has(self, signal: Signal) -> bool:
-        """Whether models of this task have a signal."""
-        return signal not in (CLASS_SIGNALS if self.task is TaskKind.REGRESSION else REGRESSION_SIGNALS)
+        return has_signal(self.task, signal)
 
     def _problems(self, monitor: Monitor, known: set[str]) -> Iterator[tuple[str, str]]:
         """What is wrong with a monitor of this model: the field, and what was expected."""
-        if not self._has(monitor.signal):
+        if not self._has(monitor.signal) and self.model_name != ANY_MODEL:
             yield "signal", f"a {self.task.value} model has none: expected a signal of its task"
         if monitor.monitor_id in known:
             told = f"{monitor.monitor_id!r} is used twice: expected one monitor for each id"
@@ -291,6 +290,11 @@ class MonitorsFile(Config):
                 raise FieldError("models", index, "name", expected=expected)
             keys.add(key)
         return self
+
+
+def has_signal(task: TaskKind, signal: Signal) -> bool:
+    """Whether models of a task have a signal."""
+    return signal not in (CLASS_SIGNALS if task is TaskKind.REGRESSION else REGRESSION_SIGNALS)
 
 
 def default_monitors(spec: ModelSpec) -> tuple[Monitor, ...]:

@@ -185,7 +185,9 @@ def drop_series(metrics: Iterable[MetricWrapperBase], **labels: str) -> None:
 def drop_task(stage: str, partition: int, topics: Iterable[str] = ()) -> None:
     """Remove the gauges of a task that this worker has no more; counters stay, they are history."""
     del topics
-    drop_series((CONSUMER_LAG, PROCESSING_LAG, CLOCK_BEHIND, QUEUE, RESTORE_PROGRESS), stage=stage, partition=str(partition))
+    drop_series(
+        (CONSUMER_LAG, PROCESSING_LAG, CLOCK_BEHIND, QUEUE, RESTORE_PROGRESS), stage=stage, partition=str(partition)
+    )
 
 
 MODEL_GAUGES: Final[tuple[Gauge, ...]] = (

@@ -59,6 +59,7 @@ def close_cell(model: ModelEvaluator, cell_ms: int, *, outcomes: bool, now_ms: i
             is_serving=not serving or key.model_version in serving,
             n_versions=max(1, len({k.model_version for k, _ in present})),
             now_ms=now_ms,
+            maintenance=model.maintenance(cell_ms, cell_ms + plan.cell_ms),
         )
         _close(model, closing)
     end = cell_ms + max((plan.cell_ms for _, plan in present), default=milliseconds(model.spec().cell))
@@ -76,7 +77,7 @@ def _close(model: ModelEvaluator, closing: Closing) -> None:
     watched = Watched(readings={}, statistics={}, thresholds={})
     scene = _scene(model, closing, view.reference if view else None)
     burns: list[BurnStatus] = []
-    if closing.is_serving:
+    if closing.is_judged:
         watched = watch(
             series=series,
             share=model.derived.weights(model.key, closing.plan, cell_ms),
