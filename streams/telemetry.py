@@ -146,6 +146,19 @@ RESOURCE_COST: Final = _gauge("resource_cost_usd", "Cost of serving a model in t
 
 # Governor and responders
 ROLLBACKS: Final = _counter("rollbacks_total", "Rollback decisions, by outcome or reason of refusal.", "outcome")
+_INCIDENT_BUCKETS: Final = (60, 300, 900, 3600, 6 * 3600, 24 * 3600, 3 * 86_400, 7 * 86_400, 30 * 86_400)
+INCIDENT_DETECTION: Final = Histogram(
+    "plumbline_incident_detection_seconds",
+    "Event time from the beginning of an incident to the first alert that fired (MTTD: sum over count).",
+    buckets=_INCIDENT_BUCKETS,
+    registry=REGISTRY,
+)
+INCIDENT_RESOLUTION: Final = Histogram(
+    "plumbline_incident_resolution_seconds",
+    "Event time from the beginning of an incident to its close (MTTR: sum over count).",
+    buckets=_INCIDENT_BUCKETS,
+    registry=REGISTRY,
+)
 RESPONSES: Final = _counter("responses_total", "What responders did with a decision.", "responder", "outcome")
 RESPONSE_SECONDS: Final = Histogram(
     "plumbline_response_seconds", "Time of one call to the outside world.", ("responder",), registry=REGISTRY

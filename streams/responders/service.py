@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from schemas import topics
 from schemas.alerts import Alert
 from schemas.base import from_milliseconds
+from schemas.incidents import Incident, Intervention
 from schemas.rollbacks import RollbackCommand
 from streams import telemetry
 from streams.engine import dead_letters
@@ -23,7 +24,9 @@ from streams.engine.topics import TopicNames
 from streams.responders import alertmanager, webhook
 from streams.responders.alert_book import AlertBook
 from streams.responders.alertmanager import AlertmanagerPoster
+from streams.responders.incident_book import IncidentBook
 from streams.responders.webhook import Webhook
+from streams.responders.word_book import WordBook
 from streams.settings import ResponderSettings, Settings, StageName
 
 log = structlog.get_logger(__name__)
@@ -33,25 +36,48 @@ _UTC_NOW: Final[Now] = lambda: datetime.now(UTC)  # noqa: E731 - a value that ca
 
 
 class AlertResponder(mode.Service):
-    """Follows `ml.alerts.v1` and keeps an Alertmanager in line with it."""
+    """Keeps an Alertmanager in line with `ml.alerts.v1`, and says beside each alert what people have said of it."""
 
     def __init__(self, settings: Settings, names: TopicNames, url: str, now: Now) -> None:
         super().__init__()
         chosen: ResponderSettings = settings.responders
         self._book = AlertBook()
+        self._words = WordBook()
+        self._incidents = IncidentBook()
         self._poster = AlertmanagerPoster(
             url,
             self._book,
             interval=timedelta(seconds=chosen.alertmanager_interval_seconds),
             timeout_seconds=chosen.timeout_seconds,
             now=now,
+            remarks=self._remarks,
         )
-        self._follower = Follower(settings, names, topics=[topics.ALERTS.name], on_record=self._fold)
+        followed = [topics.ALERTS.name, topics.INTERVENTIONS.name, topics.INCIDENTS.name]
+        self._follower = Follower(settings, names, topics=followed, on_record=self._fold)
 
     def _fold(self, topic: str, record: Record) -> None:
-        alert = _read(Alert, topic, record, alertmanager.NAME)
-        if alert is not None and self._book.apply(alert, from_milliseconds(record.timestamp)):
+        if topic == topics.ALERTS.name:
+            alert = _read(Alert, topic, record, alertmanager.NAME)
+            changed = alert is not None and self._book.apply(alert, from_milliseconds(record.timestamp))
+        elif topic == topics.INCIDENTS.name:
+            incident = _read(Incident, topic, record, alertmanager.NAME)
+            changed = incident is not None and self._incidents.apply(incident)
+        else:
+            said = _read(Intervention, topic, record, alertmanager.NAME)
+            changed = said is not None and said.kind in {"ack", "freeze"}
+            if said is not None:
+                self._words.apply(said)
+        if changed:
             self._poster.changed()
+
+    def _remarks(self, alert: Alert, now: datetime) -> dict[str, str]:
+        ack, freeze = self._words.ack_of(alert), self._words.freeze_of(alert, now)
+        incident = self._incidents.of_alert(alert.fingerprint)
+        return {
+            "acknowledged_by": "" if ack is None else str(ack),
+            "rollbacks_frozen_by": "" if freeze is None else str(freeze),
+            "incident_id": "" if incident is None else incident.incident_id,
+        }
 
     async def on_start(self) -> None:
         """Read what is in force before the first post."""

@@ -14,6 +14,7 @@ from typing import Final
 from schemas.alerts import Alert, AlertStatus
 from schemas.deployments import ResourceEvent
 from schemas.identifiers import ALL_SEGMENT, model_key
+from schemas.incidents import Incident
 from schemas.metrics import SeriesVerdict, WindowMetrics
 from schemas.rollbacks import RollbackCommand, RollbackState
 from streams import telemetry
@@ -70,6 +71,8 @@ class Exporter:
                 case ResourceEvent():
                     self._own(stage, partition, (observed.environment, observed.model_name))
                     self._export_resources(observed)
+                case Incident():
+                    _export_incident(observed)
                 case RollbackCommand():
                     telemetry.ROLLBACKS.labels(outcome=_outcome(observed)).inc()
                 case _:
@@ -184,3 +187,13 @@ def _outcome(command: RollbackCommand) -> str:
     if command.state is RollbackState.REFUSED:
         return command.reason.refusal or command.state.value
     return command.state.value
+
+
+def _export_incident(incident: Incident) -> None:
+    """Each incident counts once: when it has closed, and all of it is known."""
+    if incident.status != "closed":
+        return
+    if incident.seconds_to_detect is not None:
+        telemetry.INCIDENT_DETECTION.observe(incident.seconds_to_detect)
+    if incident.seconds_to_resolve is not None:
+        telemetry.INCIDENT_RESOLUTION.observe(incident.seconds_to_resolve)

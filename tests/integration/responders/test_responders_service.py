@@ -18,6 +18,7 @@ from brokers.tansu import TansuBroker
 from schemas import topics
 from schemas.base import Event
 from schemas.deployments import DeploymentEvent
+from schemas.incidents import Incident, IncidentMember, Intervention
 from schemas.rollbacks import RollbackCommand, RollbackState, RollbackStatus
 from schemas.topics import Topic
 from streams.commands import broker as broker_commands
@@ -115,6 +116,52 @@ async def test_alerts_reach_an_alertmanager_and_survive_our_restart(
         await service.stop()
         alertmanager.stop()  # forgets everything; the next life of ours has to say it again
         alertmanager.start()
+
+
+async def test_what_people_have_said_and_the_incident_stand_beside_the_alert(
+    tansu: TansuBroker, alertmanager: Alertmanager
+) -> None:
+    settings = make_settings(tansu, "words", alertmanager_url=alertmanager.url, alertmanager_interval_seconds=60.0)
+    await ensure_topics(settings)
+    now = datetime.now(UTC)
+    member = IncidentMember(
+        kind="alert", id="fp-miss", environment="production", model_name="flight-delay", status="firing"
+    )
+    incident = Incident(
+        incident_id="i1", sequence=1, status="open", opened_at=now, updated_at=now, cause="c", members=[member],
+        timeline=[],
+    )  # fmt: skip
+    word = {"model_name": "flight-delay", "actor": "ada", "at": now}
+    service = Responders(settings=settings, names=TopicNames(settings))
+    await publish(settings, topics.ALERTS, alert())
+    await service.start()
+
+    async def annotations() -> dict[str, str]:
+        listed = await alertmanager.alerts()
+        return listed[0]["annotations"] if listed else {}
+
+    async def has(name: str, value: str) -> bool:
+        return (await annotations()).get(name) == value
+
+    await publish(settings, topics.INCIDENTS, incident)
+    await eventually(lambda: has("incident_id", "i1"))
+    await publish(
+        settings,
+        topics.INTERVENTIONS,
+        Intervention(intervention_id="1", kind="ack", subject="fp-miss", comment="on it", **word),
+        Intervention(intervention_id="2", kind="freeze", subject="", **word),
+    )
+    await eventually(lambda: has("acknowledged_by", "ada: on it"))
+    await eventually(lambda: has("rollbacks_frozen_by", "ada"))
+    freeze_over = Intervention(intervention_id="3", kind="freeze", subject="", **{**word, "until": now})
+    await publish(settings, topics.INTERVENTIONS, freeze_over)
+
+    async def is_lifted() -> bool:
+        found = await annotations()
+        return bool(found) and "rollbacks_frozen_by" not in found
+
+    await eventually(is_lifted)
+    await service.stop()
 
 
 async def test_a_command_is_delivered_signed_retried_and_acted_on_once(
