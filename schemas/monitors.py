@@ -124,8 +124,8 @@ class Monitor(Config):
     for_: Duration = Field(default=timedelta(0), alias="for")
     """A threshold monitor fires after the condition held this long."""
     keep_firing_for: Duration | None = None
-    """An alert clears this long after its last alarm; by default a day for detectors, at once for thresholds and
-    burn rates."""
+    """An alert clears this long after its last alarm; by default a day for detectors, as long as `for` for thresholds,
+    at once for burn rates."""
     severity: Severity = Severity.TICKET
     owner: str = ""
     namespace: str = ""
@@ -195,7 +195,9 @@ class Monitor(Config):
         """How long after its last alarm an alert of this monitor clears."""
         if self.keep_firing_for is not None:
             return self.keep_firing_for
-        return timedelta(0) if self.detector in {"threshold", "burn_rate"} else timedelta(days=1)
+        if self.detector == "threshold":
+            return self.for_  # what is patient to fire is as patient to clear, or it flaps
+        return timedelta(0) if self.detector == "burn_rate" else timedelta(days=1)
 
     @property
     def burn_terms(self) -> BurnRate:
