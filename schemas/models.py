@@ -35,6 +35,15 @@ class FalseAlarmBudget(Config):
     per: Duration = timedelta(days=30)
 
 
+class BusinessValue(Config):
+    """What one event of a binary model is worth, in a unit of your own; a cost is negative."""
+
+    true_positive: float = Field(default=0.0, allow_inf_nan=False)
+    false_positive: float = Field(default=0.0, allow_inf_nan=False)
+    false_negative: float = Field(default=0.0, allow_inf_nan=False)
+    true_negative: float = Field(default=0.0, allow_inf_nan=False)
+
+
 class Verification(Config):
     """When a rollback is held to have helped."""
 
@@ -120,6 +129,8 @@ class ModelSpec(Config):
     rollback: RollbackPolicy = RollbackPolicy()
     maintenance: tuple[Maintenance, ...] = ()
     """When nothing of it is judged: known outages, releases, loads of old data."""
+    business_value: BusinessValue | None = None
+    """For `estimated_business_value`: the mean value per event."""
     effective_from: Timestamp | None = None
     inferred: bool = False
     """True where nobody published it."""
@@ -146,6 +157,8 @@ class ModelSpec(Config):
                 expected = f"shorter than the maturity: expected at least maturity = {format_duration(self.maturity)}"
                 raise FieldError("revision_horizon", expected=expected)
             object.__setattr__(self, "revision_horizon", self.maturity)
+        if self.business_value is not None and self.task is not TaskKind.BINARY:
+            raise FieldError("business_value", expected=f"a {self.task.value} model has none: expected a binary one")
         if self.task is TaskKind.REGRESSION and self.rollback.evidence == "error_rate":
             object.__setattr__(self, "rollback", self.rollback.model_copy(update={"evidence": "mae"}))
         for name in ("maturity", "lateness"):

@@ -15,11 +15,13 @@ from schemas.events import DEFAULT_ENVIRONMENT
 from schemas.identifiers import digest
 from schemas.models import ANY_MODEL, ModelSpec, TaskKind
 from schemas.signals import (
+    BINARY_ESTIMATES,
     BURN_SIGNALS,
     CLASS_SIGNALS,
     FAIRNESS_SIGNALS,
     FEATURE_SIGNALS,
     INPUT_DRIFT_SIGNALS,
+    NO_GROUND_TO_ACT,
     REGRESSION_SIGNALS,
     THRESHOLD_ONLY_SIGNALS,
     Signal,
@@ -39,7 +41,7 @@ DetectorName = Literal[
 ]
 
 
-_WITHOUT_SIDES = INPUT_DRIFT_SIGNALS | {Signal.RULE_VIOLATION_RATIO}
+_WITHOUT_SIDES = INPUT_DRIFT_SIGNALS | {Signal.RULE_VIOLATION_RATIO, Signal.ESTIMATOR_UNRELIABLE}
 
 
 class Thresholds(Config):
@@ -158,6 +160,14 @@ class Monitor(Config):
         return self
 
     @model_validator(mode="after")
+    def _estimate(self) -> Self:
+        if self.signal in NO_GROUND_TO_ACT and self.severity is Severity.PAGE:
+            raise FieldError("severity", expected="an estimate without labels pages nobody: expected ticket")
+        if self.signal is Signal.ESTIMATOR_UNRELIABLE and self.detector != "e_detector":
+            raise FieldError("detector", expected="holds an estimate against labels: expected e_detector")
+        return self
+
+    @model_validator(mode="after")
     def _budget(self) -> Self:
         if self.detector != "burn_rate":
             return self
@@ -238,11 +248,12 @@ class ModelEntry(ModelSpec):
     def _unique_and_known(self) -> Self:
         # What the world sends is no evidence against a version: only errors, latencies and outcomes are.
         of_the_world = INPUT_DRIFT_SIGNALS | {Signal.MISSING_RATIO, Signal.UNSEEN_RATIO, Signal.OUT_OF_RANGE_RATIO}
-        betting = {signal.value for signal in Signal} - {s.value for s in of_the_world | THRESHOLD_ONLY_SIGNALS}
+        unfit = of_the_world | THRESHOLD_ONLY_SIGNALS | NO_GROUND_TO_ACT
+        betting = {signal.value for signal in Signal} - {s.value for s in unfit}
         evidence = self.rollback.evidence
         if evidence not in betting or not self._has(Signal(evidence)):
             fitting = sorted(name for name in betting if self._has(Signal(name)))
-            estimate = evidence.startswith("estimated_")
+            estimate = evidence in {signal.value for signal in NO_GROUND_TO_ACT}
             why = "an estimate without labels never authorises a rollback; " if estimate else ""
             raise FieldError("rollback", "evidence", expected=f"{why}expected one of {', '.join(fitting)}")
         known: set[str] = set()
@@ -259,6 +270,8 @@ class ModelEntry(ModelSpec):
         """What is wrong with a monitor of this model: the field, and what was expected."""
         if not self._has(monitor.signal) and self.model_name != ANY_MODEL:
             yield "signal", f"a {self.task.value} model has none: expected a signal of its task"
+        if monitor.signal is Signal.ESTIMATED_BUSINESS_VALUE and self.business_value is None:
+            yield "signal", "has no values to weigh with: expected business_value of the model"
         if monitor.monitor_id in known:
             told = f"{monitor.monitor_id!r} is used twice: expected one monitor for each id"
             yield ("monitor_id", told) if "monitor_id" in monitor.model_fields_set else (
@@ -296,6 +309,8 @@ class MonitorsFile(Config):
 
 def has_signal(task: TaskKind, signal: Signal) -> bool:
     """Whether models of a task have a signal."""
+    if task is TaskKind.MULTICLASS and signal in BINARY_ESTIMATES:
+        return False
     return signal not in (CLASS_SIGNALS if task is TaskKind.REGRESSION else REGRESSION_SIGNALS)
 
 

@@ -150,6 +150,9 @@ def _values(window: WindowMetrics) -> dict[Labelled, float | None]:
     for labels, verdict in leading:
         values[telemetry.DETECTOR_STATISTIC, labels] = verdict.statistic
         values[telemetry.DETECTOR_THRESHOLD, labels] = verdict.threshold
+    if window.kind == "inputs":
+        for name, estimate in window.estimates.items():
+            values[telemetry.METRIC_VALUE, (f"estimated_{name}", ALL_SEGMENT)] = estimate.value
     for segment, of_segment in {ALL_SEGMENT: window.values, **window.segments}.items():
         for signal, value in of_segment.items():
             values[telemetry.METRIC_VALUE, (signal, segment)] = value
