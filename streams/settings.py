@@ -289,12 +289,22 @@ class ResponderSettings(_Group):
     """Key of the HMAC-SHA256 signature; required with `webhook_url`, here or as a file."""
     webhook_secret_file: SecretFile | None = None
     """A file that holds the key of the signature."""
+    alert_webhook_url: str | None = None
+    """Told of every alert that fires or ends."""
+    alert_webhook_format: Literal["json", "cloudevents", "slack", "pagerduty"] = "json"
+    """What the receiver of alerts expects."""
+    alert_webhook_severity: Literal["page", "all"] = "all"
+    """Which alerts it is told of."""
+    alert_webhook_secret: Secret | None = None
+    """Key of the HMAC-SHA256 signature; for `pagerduty` the integration's routing key, and there required."""
+    alert_webhook_secret_file: SecretFile | None = None
+    """A file that holds it."""
     timeout_seconds: float = Field(default=5.0, gt=0)
     """Of a single post."""
     attempts: int = Field(default=5, ge=1)
-    """Posts of one command before it becomes a dead letter."""
+    """Posts of one command or alert before it becomes a dead letter."""
 
-    @field_validator("alertmanager_url", "webhook_url")
+    @field_validator("alertmanager_url", "webhook_url", "alert_webhook_url")
     @classmethod
     def _is_address(cls, value: str | None) -> str | None:
         parts = urlsplit("" if value is None else value)
@@ -307,6 +317,9 @@ class ResponderSettings(_Group):
     def _secret_comes_with_url(self) -> ResponderSettings:
         if self.webhook_url is not None and self.webhook_secret is None:
             msg = "webhook_secret is missing: expected a key wherever webhook_url is set"
+            raise ValueError(msg)
+        if self.alert_webhook_format == "pagerduty" and self.alert_webhook_url and self.alert_webhook_secret is None:
+            msg = "alert_webhook_secret is missing: expected the routing key where alert_webhook_format is pagerduty"
             raise ValueError(msg)
         return self
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -169,6 +169,19 @@ def list_incidents(
     closed: Annotated[bool, typer.Option("--closed", help="Also those that are closed.")] = False, as_json: Json = False
 ) -> None:
     """Show open incidents."""
-    from streams.commands.alerts import list_incidents as body  # noqa: PLC0415
+    from streams.commands.incidents import list_incidents as body  # noqa: PLC0415
 
     run(body(load_settings(), closed=closed, as_json=as_json))
+
+
+@incidents.command("show", epilog="Example: plumbline incidents show INCIDENT_ID --format markdown")
+def show_incident(
+    incident_id: Annotated[str, typer.Argument(callback=check_word, help="As `plumbline incidents list` shows it.")],
+    form: Annotated[
+        Literal["text", "markdown", "json"], typer.Option("--format", help="For the terminal, a report, or a machine.")
+    ] = "text",
+) -> None:
+    """Show one incident whole: deployment, first deviation, alerts, decisions with their rules, execution, end."""
+    from streams.commands.incidents import show_incident as body  # noqa: PLC0415
+
+    run(body(load_settings(), incident_id, form=form))

@@ -93,7 +93,7 @@ async def freeze(
 
 async def acknowledge(settings: Settings, fingerprint: str, *, actor: str, comment: str) -> None:
     """Say that a person has seen an alert."""
-    book, _ = await read_alerts(settings)
+    book, _, _ = await read_alerts(settings)
     booked = book.get(fingerprint)
     if booked is None:
         msg = f"alert {fingerprint!r} is unknown: expected a fingerprint that `plumbline alerts list` shows"

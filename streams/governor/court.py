@@ -9,7 +9,7 @@ from schemas.base import Event, from_milliseconds, milliseconds
 from schemas.deployments import DeploymentEvent
 from schemas.evidence import ControlArm, RollbackEvidence
 from schemas.identifiers import model_key
-from schemas.incidents import Intervention
+from schemas.incidents import Incident, Intervention
 from schemas.rollbacks import RollbackCommand, RollbackState, RollbackStatus
 from streams.control.view import ControlView
 from streams.governor import audit, incidents
@@ -69,6 +69,15 @@ class Court:
             self._order(situation, decision)
         elif decision.refused_by.is_news and decision.reason not in situation.case.refused:
             self._refuse(situation, decision, decision.refused_by)
+        self._note(incidents.take_onset(self._incidents, evidence))
+
+    def _note(self, incident: Incident | None) -> None:
+        if incident is not None:
+            self.published.append(incident)
+            self.changed = True
+
+    def _deployment(self, key: str, deployment_id: str) -> DeploymentEvent | None:
+        return next((d for d in self._control.deployments(key) if d.deployment_id == deployment_id), None)
 
     def _case(self, evidence: RollbackEvidence) -> Case:
         name = f"{model_key(evidence.environment, evidence.model_name)}#{evidence.deployment_id}"
@@ -164,6 +173,7 @@ class Court:
         )
         self._publish(command)
         self._audit(command, "refuse")
+        self._note(incidents.take_command(self._incidents, self._ledger, command))
         if rule.wants_retraining:
             self.published.append(retrain_alert(evidence, rule.name))
         self.n_decisions += 1
@@ -175,9 +185,8 @@ class Court:
         case.command = command.to_bytes()
         self._publish(command)
         self._audit(command, command.state.value)
-        incident = incidents.take_command(self._incidents, self._ledger, command)
-        if incident is not None:
-            self.published.append(incident)
+        deployment = self._deployment(model_key(command.environment, command.model_name), command.deployment_id)
+        self._note(incidents.take_command(self._incidents, self._ledger, command, deployment))
         self.n_decisions += 1
 
     def _publish(self, command: RollbackCommand) -> None:
@@ -251,11 +260,17 @@ class Court:
         """Group an alert into its incident, and remember when its model shifted."""
         if alert.labels.get("owner_stage") == "governor":
             return
-        incident = incidents.take_alert(self._incidents, self._ledger, alert)
-        if incident is not None:
-            self.published.append(incident)
+        key = model_key(alert.labels["environment"], alert.labels["model_name"])
+        self._note(
+            incidents.take_alert(
+                self._incidents,
+                self._ledger,
+                alert,
+                sources=self._control.spec(key).feature_sources,
+                deployment=self._deployment(key, alert.lineage.deployment_id),
+            )
+        )
         if alert.status is AlertStatus.FIRING:
-            key = model_key(alert.labels["environment"], alert.labels["model_name"])
             self._ledger.shifted[key] = milliseconds(alert.starts_at)
             self.changed = True
 
@@ -281,6 +296,8 @@ class Court:
             self._ledger.upstream[key] = [*self._ledger.upstream.get(key, [])[-99:], change]
         elif said.kind in {"approve", "reject"}:
             self._answer(said)
+        for incident in incidents.take_word(self._incidents, said):
+            self._note(incident)
         self.published.append(
             audit.append(
                 self._ledger,

@@ -109,7 +109,11 @@ def test_a_rollback_from_evidence_to_verified() -> None:
     assert (last.from_version, last.to_version, last.decided_at) == ("v2", "v1", AS_OF + timedelta(days=3))
     incidents = said(harness, Incident, topics.INCIDENTS)
     assert incidents[-1].status == "closed"
-    assert [entry.what.split()[-1] for entry in incidents[-1].timeline] == GOOD_LIFE
+    assert [entry.kind for entry in incidents[-1].timeline] == [
+        "deployment", "deviation", "command", "command", "execution", "execution", "execution", "verification",
+    ]  # fmt: skip
+    assert incidents[-1].timeline[2].details["quarantined_target"].startswith("passed: ")
+    assert incidents[-1].seconds_to_resolve == (incidents[-1].timeline[-1].at - evidence().onset_at).total_seconds()
 
 
 @pytest.mark.parametrize("batch", [1, 2, 7, 100])
