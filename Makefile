@@ -15,17 +15,19 @@ BROKER ?= tansu
 SCENARIO ?= skew
 DEPLOY ?= 2013-06-10
 SEED ?= 7
-HOLDBACK ?= 0
+HOLDBACK ?=
 CHAOS ?=
 RECORDS ?= 1000000
-DEMO_FLAGS := --broker $(BROKER) --scenario $(SCENARIO) --deploy $(DEPLOY) --seed $(SEED) --holdback $(HOLDBACK)
+DEMO_FLAGS := --broker $(BROKER) --scenario $(SCENARIO) --deploy $(DEPLOY) --seed $(SEED) \
+	$(if $(HOLDBACK),--holdback $(HOLDBACK))
 
 .PHONY: help demo serve test test-fast lint kafka fuzz bench bench-short chaos evaluate schemas docs tools clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 	@echo
-	@echo "demo takes BROKER=tansu|kafka|host:port DEPLOY=<a Monday> SEED=n SCENARIO=skew|placebo HOLDBACK=.1"
+	@echo "demo takes BROKER=tansu|kafka|memory|host:port DEPLOY=<a Monday> SEED=n HOLDBACK=.1"
+	@echo "  SCENARIO=skew|placebo|upstream|upstream-holdback|better|executor-down|unhealthy-target"
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; PYTHON=$(PYTHON) is $$($(PYTHON) --version 2>&1)"; exit 1; }

@@ -29,9 +29,9 @@ from demo.live import View
 from demo.model import score
 from demo.options import IN_MEMORY, ROOT, Options, parse
 from demo.registry import Registry
-from demo.scenarios import SCENARIOS
+from demo.scenarios import GOOD_VERSION, SCENARIOS
 from demo.simulator import Simulator, deployment_output
-from demo.traffic import GOOD_VERSION, Traffic
+from demo.traffic import Traffic
 from demo.wire import Wire
 from demo.worker import Worker
 from schemas.base import milliseconds
@@ -42,6 +42,8 @@ from streams.engine.topics import ensure_topics
 from streams.settings import GovernorSettings, LogSettings, Settings, TopicSettings
 
 _SERVE_PORT = 6066
+_SHORT_TTL_SECONDS = 3.0
+"""Where nobody executes commands, they expire while one looks on."""
 _CACHE = ROOT / "build" / "demo-cache"
 _NO_BROKER = 3
 _PLAIN_WIDTH = 160
@@ -94,7 +96,11 @@ def environment(options: Options, broker: Broker) -> dict[str, str]:
         "PLUMBLINE_ENGINE_SESSION_TIMEOUT_SECONDS": "6.0",
         "PLUMBLINE_GOVERNOR_SIGNING_KEY": secrets.token_hex(16),
         "PLUMBLINE_WEB_PORT": str(port),
-        **({} if SCENARIOS[options.scenario].executor_is_up else {"PLUMBLINE_GOVERNOR_COMMAND_TTL_SECONDS": "3"}),
+        **(
+            {}
+            if SCENARIOS[options.scenario].executor_is_up
+            else {"PLUMBLINE_GOVERNOR_COMMAND_TTL_SECONDS": str(_SHORT_TTL_SECONDS)}
+        ),
     }
 
 
@@ -146,10 +152,10 @@ class _Inputs:
         self.entry = entry
         flights = load_flights(_CACHE)
         scores = score(flights, seed=options.seed)
-        self.reference = setup.recorded_reference(flights, scores, entry, seed=options.seed)
+        serving = SCENARIOS[options.scenario].serve(flights, scores, options.deploy_at, options.seed)
+        self.reference = setup.recorded_reference(flights, serving[GOOD_VERSION], entry, seed=options.seed)
         first, last = milliseconds(options.start_at), milliseconds(options.until_at)
         chosen = (flights.departure_ms >= first) & (flights.departure_ms < last)
-        serving = SCENARIOS[options.scenario].serve(flights, scores, options.deploy_at, options.seed)
         kept = {version: each.cut(chosen) for version, each in serving.items()}
         self.traffic = Traffic(flights.between(first, last), kept, seed=options.seed)
         self.registry = Registry(reference_id=setup.REFERENCE_ID, dataset_version=setup.DATASET_VERSION)
@@ -160,7 +166,7 @@ async def _on_lists(options: Options, entry: ModelEntry, view: View, started: fl
     _clear(options.out)
     settings = Settings(
         topics=TopicSettings(events_partitions=1),
-        governor=GovernorSettings(signing_key=SecretStr(secrets.token_hex(16))),
+        governor=GovernorSettings(signing_key=SecretStr(secrets.token_hex(16)), **_time_to_live(options)),
     )
     view.say("reading a year of flights, training the model on 1 to 24 January")
     inputs = _Inputs(options, entry)
@@ -173,6 +179,10 @@ async def _on_lists(options: Options, entry: ModelEntry, view: View, started: fl
     await simulator.run()
     seconds = time.monotonic() - streaming
     return 0 if _finish(simulator, settings, view, started=started, stream_seconds=seconds) else 1
+
+
+def _time_to_live(options: Options) -> dict[str, float]:
+    return {} if SCENARIOS[options.scenario].executor_is_up else {"command_ttl_seconds": _SHORT_TTL_SECONDS}
 
 
 def _no_worker() -> None:

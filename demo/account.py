@@ -10,7 +10,7 @@ from typing import Final
 from demo.journal import Journal
 from demo.options import Options
 from demo.registry import Registry
-from demo.traffic import GOOD_VERSION
+from demo.scenarios import GOOD_VERSION
 from schemas.models import ModelSpec
 from schemas.profiles import Totals
 from schemas.rollbacks import RollbackState

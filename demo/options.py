@@ -84,12 +84,20 @@ def _problem(options: Options) -> str:
     host, _, port = options.broker.rpartition(":")
     if options.broker not in {"tansu", "kafka", IN_MEMORY} and not (host and port.isdigit()):
         return f"--broker is {options.broker!r}: expected tansu, kafka, memory, or host:port"
+    if options.serve and options.broker == IN_MEMORY:
+        return "--serve is given with --broker memory: expected a broker, since only a worker has pages"
+    return _days_problem(options) or _numbers_problem(options)
+
+
+def _days_problem(options: Options) -> str:
     if options.deploy.weekday() != _MONDAY or not 3 <= options.deploy.month <= 11:
         return f"--deploy is {options.deploy} ({options.deploy:%A}): expected a Monday from March to November 2013"
     if not options.start < options.deploy <= options.until:
         return f"--deploy {options.deploy} lies outside --from {options.start} to --until {options.until}"
-    if options.serve and options.broker == IN_MEMORY:
-        return "--serve is given with --broker memory: expected a broker, since only a worker has pages"
+    return ""
+
+
+def _numbers_problem(options: Options) -> str:
     if not 0 <= options.holdback < 1:
         return f"--holdback is {options.holdback}: expected a share from 0 to below 1, such as .1"
     for name, step in (("--step", options.step), ("--probation-step", options.probation_step)):

@@ -21,6 +21,8 @@ FEED_LIVES: Final = timedelta(days=3)
 """How long after the deployment of a good v2 the weather feed still works."""
 ILL_BEFORE: Final = timedelta(days=5)
 """How long before the deployment of v2 the pipeline that both share is broken."""
+COARSE_MINUTES: Final = 30.0
+"""To what v1's feed cuts delays, where v2 is better."""
 _FOLDER: Final = Path(__file__).parent
 
 Name = Literal[
@@ -81,10 +83,13 @@ def _feed_breaks(flights: Flights, scores: ServedScores, deploy_at: datetime, se
 
 
 def _better(flights: Flights, scores: ServedScores, deploy_at: datetime, seed: int) -> Serving:
-    """v2 is trained on all that is known when it goes out, where v1 has seen January alone."""
-    learned = train(flights, seed=seed, until=deploy_at - timedelta(days=1))
-    v2 = Served(numeric=flights.numeric, scores=predict(learned, flights, flights.numeric))
-    return {GOOD_VERSION: _sound(flights, scores), NEW_VERSION: v2}
+    """v1's feed has always cut delays to whole half hours; v2 is the same model, with the minutes as they are."""
+    del deploy_at
+    numeric = flights.numeric.copy()
+    delay = numeric[:, NUMERIC.index("dep_delay")]
+    numeric[:, NUMERIC.index("dep_delay")] = np.floor(delay / COARSE_MINUTES) * COARSE_MINUTES
+    coarse = Served(numeric=numeric, scores=predict(train(flights, seed=seed), flights, numeric))
+    return {GOOD_VERSION: coarse, NEW_VERSION: _sound(flights, scores)}
 
 
 def _both_ill(flights: Flights, scores: ServedScores, deploy_at: datetime, seed: int) -> Serving:
@@ -127,7 +132,7 @@ SCENARIOS: Final[Mapping[Name, Scenario]] = {
         serve=_feed_breaks, config=_FOLDER / "monitors-weather.yaml", holdback=0.1, until=date(2013, 7, 14),
     ),
     "better": Scenario(
-        what="v2 is trained on five months where v1 has seen one; a fifth of the traffic stays on v1 to compare",
+        what="v1 gets delays in whole half hours, v2 in minutes; a fifth of the traffic stays on v1 to compare",
         should="no rollback, and nothing refused",
         serve=_better, holdback=0.2,
     ),

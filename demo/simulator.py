@@ -17,7 +17,8 @@ from demo.in_memory import MemoryWire
 from demo.journal import Journal, Moment
 from demo.options import Options
 from demo.registry import MODEL_NAME, Registry
-from demo.traffic import GOOD_VERSION, KEY, NEW_VERSION, Traffic, watermarks
+from demo.scenarios import GOOD_VERSION, NEW_VERSION
+from demo.traffic import KEY, Traffic, watermarks
 from demo.wire import Wire
 from schemas import topics
 from schemas.base import from_milliseconds, milliseconds

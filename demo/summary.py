@@ -9,8 +9,8 @@ from typing import Any
 from demo.account import Check, Sent
 from demo.journal import AlertStory, Journal, Moment
 from demo.options import Options
+from demo.scenarios import NEW_VERSION
 from demo.simulator import Simulator
-from demo.traffic import NEW_VERSION
 from schemas.rollbacks import RollbackCommand, RollbackState
 
 _FINAL_ORDER = (RollbackState.VERIFIED, RollbackState.INEFFECTIVE)

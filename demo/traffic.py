@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from demo.flights import CATEGORICAL, NUMERIC, Flights
 from demo.model import DECISION, Served
 from demo.registry import MODEL_NAME
-from demo.scenarios import GOOD_VERSION as GOOD_VERSION
-from demo.scenarios import NEW_VERSION as NEW_VERSION
 from schemas import topics
 from schemas.deployments import ResourceEvent
 from schemas.events import DEFAULT_ENVIRONMENT, WATERMARK_TYPE, LabelEvent, PredictionEvent, WatermarkEvent

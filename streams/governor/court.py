@@ -14,7 +14,7 @@ from schemas.rollbacks import RollbackCommand, RollbackState, RollbackStatus
 from streams.control.view import ControlView
 from streams.governor import audit, incidents
 from streams.governor.commands import in_state, make_command, may_follow
-from streams.governor.notices import ineffective_alert, retrain_alert
+from streams.governor.notices import executed_at_last, expired_alert, ineffective_alert, retrain_alert
 from streams.governor.policy import Decision, decide
 from streams.governor.rules import Rule
 from streams.governor.situation import Situation
@@ -243,6 +243,9 @@ class Court:
         )
         if status.state is RollbackState.SUCCEEDED:
             self._quarantine(command)
+            if command.attempt > 1:
+                done = in_state(command, status.state, at=status.reported_at, actor=status.executor)
+                self.published.append(executed_at_last(done))
         elif status.state is RollbackState.FAILED:
             case.retry_after_ms = now_ms + _RETRY_MS * 2**case.attempt
         elif status.state is RollbackState.NOOP:
@@ -334,4 +337,7 @@ class Court:
             ):
                 continue
             case.retry_after_ms = now_ms + _RETRY_MS * 2**case.attempt
-            self._say(case, in_state(command, RollbackState.EXPIRED, at=command.decided_at, actor=GOVERNOR))
+            expired = in_state(command, RollbackState.EXPIRED, at=command.decided_at, actor=GOVERNOR)
+            self._say(case, expired)
+            if command.state is not RollbackState.REQUESTED:  # that one waited for a person, not for an executor
+                self.published.append(expired_alert(expired))

@@ -13,10 +13,10 @@ from demo.journal import Journal
 from demo.model import ServedScores, score
 from demo.options import Options
 from demo.registry import Registry
-from demo.scenarios import SCENARIOS
+from demo.scenarios import GOOD_VERSION, SCENARIOS
 from demo.setup import first_departure, load_entry
 from demo.simulator import Simulator
-from demo.traffic import GOOD_VERSION, Traffic
+from demo.traffic import Traffic
 from schemas.base import milliseconds
 
 
