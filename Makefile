@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH := build/bench/venv
 BENCH_STAMP := $(BENCH)/.installed
+MLFLOW := build/mlflow/venv
+MLFLOW_STAMP := $(MLFLOW)/.installed
 
 # Test processes: each has a Kafka broker of its own.
 TEST_PROCESSES ?= 2
@@ -41,7 +43,7 @@ demo: $(STAMP) ## a year of flights through a broker: drift, a broken version, a
 serve: $(STAMP) ## the demo, then the worker and its pages stay up
 	$(BIN)/python -m demo $(DEMO_FLAGS) --serve
 
-test: $(STAMP) $(BENCH_STAMP) tools ## all tests, on a real Apache Kafka too
+test: $(STAMP) $(BENCH_STAMP) $(MLFLOW_STAMP) tools ## all tests, on a real Apache Kafka too
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
 test-fast: $(STAMP) ## unit and property tests alone
@@ -65,6 +67,12 @@ $(BENCH_STAMP): $(STAMP) pyproject.toml benchmarks/constraints.txt
 	echo "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" > "$$($(BENCH)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/shared.pth"
 	$(BENCH)/bin/pip install --quiet --disable-pip-version-check --constraint benchmarks/constraints.txt --editable '.[bench]'
 	@touch $(BENCH_STAMP)
+
+$(MLFLOW_STAMP): $(STAMP) tests/integration/mlflow/constraints.txt
+	$(BIN)/python -m venv $(MLFLOW)
+	echo "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" > "$$($(MLFLOW)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/shared.pth"
+	$(MLFLOW)/bin/pip install --quiet --disable-pip-version-check --constraint tests/integration/mlflow/constraints.txt mlflow
+	@touch $(MLFLOW_STAMP)
 
 bench: $(BENCH_STAMP) ## the benchmarks, beside Faust, Quix Streams and Bytewax; about 15 minutes (docs/performance.md)
 	$(BIN)/python -m benchmarks

@@ -75,7 +75,7 @@ class Intervention(Event):
     intervention_id: str
     environment: str = DEFAULT_ENVIRONMENT
     model_name: str
-    kind: Literal["approve", "reject", "ack", "freeze", "clear_quarantine", "upstream_change"]
+    kind: Literal["approve", "reject", "ack", "freeze", "clear_quarantine", "upstream_change", "drill"]
     subject: str
     """The rollback_id, alert fingerprint, version or source that it is about; empty for the model itself."""
     actor: str = Field(min_length=1)

@@ -344,6 +344,43 @@ class GovernorSettings(_Group):
     """A file that holds the key of the signature of commands."""
 
 
+class ExecutorSettings(_Group):
+    """What executes rollback commands, as a part of the responders; without one they go to their topic alone."""
+
+    kind: Literal["none", "mlflow", "command"] = "none"
+    """`mlflow`: moves an alias of a registry. `command`: runs programs of yours."""
+    name: str = "plumbline"
+    """Who answers, in the rollback's record."""
+    mlflow_url: str | None = None
+    """The tracking server, such as http://mlflow:5000; required with `mlflow`."""
+    mlflow_alias: str = "champion"
+    """The alias that serving follows."""
+    mlflow_model: str = "{model_name}"
+    """The registered model's name; `{model_name}` and `{environment}` are filled in."""
+    mlflow_token: Secret | None = None
+    """Bearer token of the tracking server."""
+    mlflow_token_file: SecretFile | None = None
+    """A file that holds it."""
+    read_command: tuple[str, ...] = ()
+    """JSON list: the program and its arguments that print which version serves; required with `command`."""
+    switch_command: tuple[str, ...] = ()
+    """JSON list: the program and its arguments that make another version serve; required with `command`."""
+    pass_variables: tuple[str, ...] = ("PATH",)
+    """JSON list: environment variables that the programs get, and no other."""
+    timeout_seconds: float = Field(default=30.0, gt=0)
+    """Of one request or one run."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> ExecutorSettings:
+        if self.kind == "mlflow" and self.mlflow_url is None:
+            msg = "mlflow_url is missing: expected the tracking server's address where kind is mlflow"
+            raise ValueError(msg)
+        if self.kind == "command" and not (self.read_command and self.switch_command):
+            msg = 'read_command and switch_command are needed where kind is command: expected lists such as ["kubectl"]'
+            raise ValueError(msg)
+        return self
+
+
 class LogSettings(_Group):
     """What is said, and how."""
 
@@ -373,4 +410,5 @@ class Settings(BaseSettings):
     responders: ResponderSettings = ResponderSettings()
     evaluator: EvaluatorSettings = EvaluatorSettings()
     governor: GovernorSettings = GovernorSettings()
+    executor: ExecutorSettings = ExecutorSettings()
     log: LogSettings = LogSettings()

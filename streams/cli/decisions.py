@@ -8,7 +8,7 @@ import typer
 
 from schemas.events import DEFAULT_ENVIRONMENT
 from schemas.rollbacks import RollbackState
-from streams.cli.groups import alerts, app, incidents, rollbacks, run
+from streams.cli.groups import alerts, app, drills, incidents, rollbacks, run
 from streams.commands.configuration import load_settings
 from streams.commands.console import UsageError
 from streams.commands.options import (
@@ -185,3 +185,21 @@ def show_incident(
     from streams.commands.incidents import show_incident as body  # noqa: PLC0415
 
     run(body(load_settings(), incident_id, form=form))
+
+
+@drills.command("rollback", epilog="Example: plumbline drill rollback --model flight-delay --actor ada")
+def drill_rollback(
+    model: Model,
+    actor: Actor,
+    environment: Environment = DEFAULT_ENVIRONMENT,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds until a step that has not come is missing.")] = 30.0,
+    as_json: Json = False,
+) -> None:
+    """Send a rollback of what serves now through governor and executor, which changes nothing; time each step."""
+    from streams.commands.drill import drill as body  # noqa: PLC0415
+
+    run(
+        body(
+            load_settings(), environment=environment, model=model, actor=actor, timeout_seconds=timeout, as_json=as_json
+        )
+    )

@@ -14,7 +14,7 @@ from streams.commands.alerts import read_alerts
 from streams.commands.console import UsageError, note, parse_time, utc_now
 from streams.settings import Settings
 
-Kind = Literal["approve", "reject", "ack", "freeze", "clear_quarantine", "upstream_change"]
+Kind = Literal["approve", "reject", "ack", "freeze", "clear_quarantine", "upstream_change", "drill"]
 
 
 def word(

@@ -14,6 +14,7 @@ from schemas.rollbacks import RollbackCommand, RollbackState, RollbackStatus
 from streams.control.view import ControlView
 from streams.governor import audit, incidents
 from streams.governor.commands import in_state, make_command, may_follow
+from streams.governor.drills import drill_command
 from streams.governor.notices import executed_at_last, expired_alert, ineffective_alert, retrain_alert
 from streams.governor.policy import Decision, decide
 from streams.governor.rules import Rule
@@ -277,8 +278,8 @@ class Court:
             self._ledger.shifted[key] = milliseconds(alert.starts_at)
             self.changed = True
 
-    def take_intervention(self, said: Intervention) -> None:
-        """Do what a person (or an upstream system) says, once."""
+    def take_intervention(self, said: Intervention, now_ms: int) -> None:
+        """Do what a person (or an upstream system) says, once; `now_ms` is its record's append time."""
         if said.intervention_id in self._ledger.seen_interventions:
             return
         self._ledger.seen_interventions = [*self._ledger.seen_interventions[-999:], said.intervention_id]
@@ -299,6 +300,8 @@ class Court:
             self._ledger.upstream[key] = [*self._ledger.upstream.get(key, [])[-99:], change]
         elif said.kind in {"approve", "reject"}:
             self._answer(said)
+        elif said.kind == "drill":
+            self._drill(said, key, now_ms)
         for incident in incidents.take_word(self._incidents, said):
             self._note(incident)
         self.published.append(
@@ -311,6 +314,18 @@ class Court:
                 subject=said.subject,
                 at=said.at,
                 cause=said.comment,
+            )
+        )
+
+    def _drill(self, said: Intervention, key: str, now_ms: int) -> None:
+        """Order a rehearsal; it has no case, enters no incident, and counts for no limit."""
+        self._publish(
+            drill_command(
+                said,
+                current=self._current(key, said.at),
+                deployments=self._control.deployments(key),
+                quarantined=self._quarantined(key),
+                now_ms=now_ms,
             )
         )
 

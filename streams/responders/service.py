@@ -27,7 +27,11 @@ from streams.responders import alert_webhook, alertmanager, webhook
 from streams.responders.alert_book import AlertBook
 from streams.responders.alert_webhook import AlertWebhook
 from streams.responders.alertmanager import AlertmanagerPoster
+from streams.responders.command_serving import CommandServing
+from streams.responders.executing import Executor
+from streams.responders.executor import ServingSide
 from streams.responders.incident_book import IncidentBook
+from streams.responders.mlflow_alias import MlflowAlias
 from streams.responders.webhook import Webhook
 from streams.responders.word_book import WordBook
 from streams.settings import ResponderSettings, Settings, StageName
@@ -219,6 +223,10 @@ class Responders(mode.Service):
             secret = chosen.webhook_secret.get_secret_value()
             self.responders.append(WebhookResponder(settings, names, chosen.webhook_url, secret, now))
 
+        executor = _executor(settings, names, now)
+        if executor is not None:
+            self.responders.append(executor)
+
     def on_init_dependencies(self) -> list[mode.Service]:
         """Return the children."""
         return self.responders
@@ -226,6 +234,29 @@ class Responders(mode.Service):
     async def on_start(self) -> None:
         """Say what runs."""
         log.info("responders_started", responders=[type(each).__name__ for each in self.responders])
+
+
+def _executor(settings: Settings, names: TopicNames, now: Now) -> mode.Service | None:
+    chosen = settings.executor
+    serving: ServingSide
+    if chosen.kind == "mlflow" and chosen.mlflow_url is not None:
+        serving = MlflowAlias(
+            chosen.mlflow_url,
+            alias=chosen.mlflow_alias,
+            name=chosen.mlflow_model,
+            token="" if chosen.mlflow_token is None else chosen.mlflow_token.get_secret_value(),
+            timeout_seconds=chosen.timeout_seconds,
+        )
+    elif chosen.kind == "command":
+        serving = CommandServing(
+            chosen.read_command,
+            chosen.switch_command,
+            timeout_seconds=chosen.timeout_seconds,
+            environment=chosen.pass_variables,
+        )
+    else:
+        return None
+    return Executor(settings=settings, names=names, serving=serving, name=chosen.name, now=now)
 
 
 def _read(kind: Any, topic: str, record: Record, responder: str) -> Any:

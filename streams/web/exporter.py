@@ -73,7 +73,7 @@ class Exporter:
                     self._export_resources(observed)
                 case Incident():
                     _export_incident(observed)
-                case RollbackCommand():
+                case RollbackCommand() if not observed.is_drill:
                     telemetry.ROLLBACKS.labels(outcome=_outcome(observed)).inc()
                 case _:
                     continue
