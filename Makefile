@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH := build/bench/venv
 BENCH_STAMP := $(BENCH)/.installed
+MLFLOW := build/mlflow/venv
+MLFLOW_STAMP := $(MLFLOW)/.installed
 
 # Test processes: each has a Kafka broker of its own.
 TEST_PROCESSES ?= 2
@@ -15,17 +17,19 @@ BROKER ?= tansu
 SCENARIO ?= skew
 DEPLOY ?= 2013-06-10
 SEED ?= 7
-HOLDBACK ?= 0
+HOLDBACK ?=
 CHAOS ?=
 RECORDS ?= 1000000
-DEMO_FLAGS := --broker $(BROKER) --scenario $(SCENARIO) --deploy $(DEPLOY) --seed $(SEED) --holdback $(HOLDBACK)
+DEMO_FLAGS := --broker $(BROKER) --scenario $(SCENARIO) --deploy $(DEPLOY) --seed $(SEED) \
+	$(if $(HOLDBACK),--holdback $(HOLDBACK))
 
 .PHONY: help demo serve test test-fast lint kafka fuzz bench bench-short chaos evaluate schemas docs tools clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 	@echo
-	@echo "demo takes BROKER=tansu|kafka|host:port DEPLOY=<a Monday> SEED=n SCENARIO=skew|placebo HOLDBACK=.1"
+	@echo "demo takes BROKER=tansu|kafka|memory|host:port DEPLOY=<a Monday> SEED=n HOLDBACK=.1"
+	@echo "  SCENARIO=skew|placebo|upstream|upstream-holdback|better|executor-down|unhealthy-target"
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; PYTHON=$(PYTHON) is $$($(PYTHON) --version 2>&1)"; exit 1; }
@@ -39,7 +43,7 @@ demo: $(STAMP) ## a year of flights through a broker: drift, a broken version, a
 serve: $(STAMP) ## the demo, then the worker and its pages stay up
 	$(BIN)/python -m demo $(DEMO_FLAGS) --serve
 
-test: $(STAMP) $(BENCH_STAMP) tools ## all tests, on a real Apache Kafka too
+test: $(STAMP) $(BENCH_STAMP) $(MLFLOW_STAMP) tools ## all tests, on a real Apache Kafka too
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
 test-fast: $(STAMP) ## unit and property tests alone
@@ -63,6 +67,12 @@ $(BENCH_STAMP): $(STAMP) pyproject.toml benchmarks/constraints.txt
 	echo "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" > "$$($(BENCH)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/shared.pth"
 	$(BENCH)/bin/pip install --quiet --disable-pip-version-check --constraint benchmarks/constraints.txt --editable '.[bench]'
 	@touch $(BENCH_STAMP)
+
+$(MLFLOW_STAMP): $(STAMP) tests/integration/mlflow/constraints.txt
+	$(BIN)/python -m venv $(MLFLOW)
+	echo "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" > "$$($(MLFLOW)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/shared.pth"
+	$(MLFLOW)/bin/pip install --quiet --disable-pip-version-check --constraint tests/integration/mlflow/constraints.txt mlflow
+	@touch $(MLFLOW_STAMP)
 
 bench: $(BENCH_STAMP) ## the benchmarks, beside Faust, Quix Streams and Bytewax; about 15 minutes (docs/performance.md)
 	$(BIN)/python -m benchmarks

@@ -21,7 +21,7 @@ from benchmarks.placebo import FIRST_MONDAY, N_MONDAYS, SEED, WATCHED
 from benchmarks.statistics_page import markdown, show, wants_writing
 from demo import setup
 from demo.flights import CATEGORICAL, NUMERIC, Flights, load_flights
-from demo.model import Scores, as_hours, score
+from demo.model import Scores, Served, as_hours, score
 from detectors.binning import NumericBins
 from schemas.base import milliseconds
 from schemas.identifiers import ALL_SEGMENT
@@ -86,7 +86,8 @@ def measured(entry: ModelEntry, cache: Path, *, seed: int) -> tuple[list[tuple[i
     """v1's tickets over the year, and v2's days to its first ticket, Monday by Monday."""
     flights = load_flights(cache)
     scores = score(flights, seed=seed)
-    reference = setup.recorded_reference(flights, scores, entry, seed=seed)
+    served = Served(numeric=flights.numeric, scores=scores.minutes)
+    reference = setup.recorded_reference(flights, served, entry, seed=seed)
     plan = make_plan(entry.spec(), reference, entry.owned_monitors())
     view = ReferenceView(reference, plan)
     every = expand(entry.owned_monitors(), plan)

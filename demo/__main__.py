@@ -11,24 +11,27 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from pydantic import SecretStr
 from rich.console import Console
 
 from brokers import Broker, BrokerError, open_broker
 from brokers.process import free_port
-from demo import account, report, setup, summary, tables
+from demo import account, expectations, report, setup, summary, tables
 from demo.errors import DemoError
 from demo.executor import Executor
 from demo.flights import load_flights
+from demo.in_memory import MemoryWire
 from demo.journal import Journal
 from demo.live import View
-from demo.model import ServedScores, score
-from demo.options import ROOT, Options, parse
+from demo.model import score
+from demo.options import IN_MEMORY, ROOT, Options, parse
 from demo.registry import Registry
+from demo.scenarios import GOOD_VERSION, SCENARIOS
 from demo.simulator import Simulator, deployment_output
-from demo.traffic import GOOD_VERSION, Traffic
+from demo.traffic import Traffic
 from demo.wire import Wire
 from demo.worker import Worker
 from schemas.base import milliseconds
@@ -36,9 +39,11 @@ from schemas.monitors import ModelEntry
 from streams import logs
 from streams.engine.errors import BrokerUnavailableError, EngineError
 from streams.engine.topics import ensure_topics
-from streams.settings import LogSettings, Settings
+from streams.settings import GovernorSettings, LogSettings, Settings, TopicSettings
 
 _SERVE_PORT = 6066
+_SHORT_TTL_SECONDS = 3.0
+"""Where nobody executes commands, they expire while one looks on."""
 _CACHE = ROOT / "build" / "demo-cache"
 _NO_BROKER = 3
 _PLAIN_WIDTH = 160
@@ -91,6 +96,11 @@ def environment(options: Options, broker: Broker) -> dict[str, str]:
         "PLUMBLINE_ENGINE_SESSION_TIMEOUT_SECONDS": "6.0",
         "PLUMBLINE_GOVERNOR_SIGNING_KEY": secrets.token_hex(16),
         "PLUMBLINE_WEB_PORT": str(port),
+        **(
+            {}
+            if SCENARIOS[options.scenario].executor_is_up
+            else {"PLUMBLINE_GOVERNOR_COMMAND_TTL_SECONDS": str(_SHORT_TTL_SECONDS)}
+        ),
     }
 
 
@@ -114,6 +124,11 @@ def _tuned() -> dict[str, str]:
 def _run(options: Options, console: Console) -> int:
     started = time.monotonic()
     entry = setup.load_entry(options.config)
+    scenario = SCENARIOS[options.scenario]
+    console.print(f"{options.scenario}: {scenario.what}.\nWhat should happen: {scenario.should}.", highlight=False)
+    if options.broker == IN_MEMORY:
+        with View(console) as view:
+            return asyncio.run(_on_lists(options, entry, view, started))
     shutil.rmtree(options.out / "broker", ignore_errors=True)
     with View(console) as view, open_broker(options.broker, options.out / "broker") as broker:
         os.environ |= {**environment(options, broker), **_tuned()}
@@ -137,13 +152,42 @@ class _Inputs:
         self.entry = entry
         flights = load_flights(_CACHE)
         scores = score(flights, seed=options.seed)
-        self.reference = setup.recorded_reference(flights, scores, entry, seed=options.seed)
+        serving = SCENARIOS[options.scenario].serve(flights, scores, options.deploy_at, options.seed)
+        self.reference = setup.recorded_reference(flights, serving[GOOD_VERSION], entry, seed=options.seed)
         first, last = milliseconds(options.start_at), milliseconds(options.until_at)
         chosen = (flights.departure_ms >= first) & (flights.departure_ms < last)
-        kept = ServedScores(minutes=scores.minutes[chosen], hours=scores.hours[chosen])
-        skewed = options.scenario == "skew"
-        self.traffic = Traffic(flights.between(first, last), kept, skewed=skewed, seed=options.seed)
+        kept = {version: each.cut(chosen) for version, each in serving.items()}
+        self.traffic = Traffic(flights.between(first, last), kept, seed=options.seed)
         self.registry = Registry(reference_id=setup.REFERENCE_ID, dataset_version=setup.DATASET_VERSION)
+
+
+async def _on_lists(options: Options, entry: ModelEntry, view: View, started: float) -> int:
+    """The same run without a broker and without a worker's process: its stages, on lists."""
+    _clear(options.out)
+    settings = Settings(
+        topics=TopicSettings(events_partitions=1),
+        governor=GovernorSettings(signing_key=SecretStr(secrets.token_hex(16)), **_time_to_live(options)),
+    )
+    view.say("reading a year of flights, training the model on 1 to 24 January")
+    inputs = _Inputs(options, entry)
+    wire = MemoryWire(settings)
+    await wire.send(setup.control_outputs(inputs.entry, inputs.reference))
+    events = inputs.registry.deploy(GOOD_VERSION, setup.first_departure(inputs.traffic, options), cause="release")
+    await wire.send(deployment_output(event) for event in events)
+    simulator = _simulator(inputs, wire, _no_worker, view)
+    streaming = time.monotonic()
+    await simulator.run()
+    seconds = time.monotonic() - streaming
+    return 0 if _finish(simulator, settings, view, started=started, stream_seconds=seconds) else 1
+
+
+def _time_to_live(options: Options) -> dict[str, float]:
+    return {} if SCENARIOS[options.scenario].executor_is_up else {"command_ttl_seconds": _SHORT_TTL_SECONDS}
+
+
+def _no_worker() -> None:
+    msg = "--kill-worker-on is given with --broker memory: expected a broker, since there is no worker to kill"
+    raise DemoError(msg)
 
 
 async def _with_worker(
@@ -162,7 +206,7 @@ async def _with_worker(
             await wire.send(deployment_output(event) for event in events)
             await asyncio.to_thread(worker.start)
             view.say(f"the worker is ready; its pages: {worker.url}")
-            simulator = _simulator(inputs, wire, worker, view)
+            simulator = _simulator(inputs, wire, worker.kill, view)
             streaming = time.monotonic()
             await simulator.run()
             seconds = time.monotonic() - streaming
@@ -185,19 +229,23 @@ async def _serve(worker: Worker, view: View) -> None:
     worker.check()
 
 
-def _simulator(inputs: _Inputs, wire: Wire, worker: Worker, view: View) -> Simulator:
+def _simulator(inputs: _Inputs, wire: Wire | MemoryWire, kill_worker: Callable[[], None], view: View) -> Simulator:
     key = wire.settings.governor.signing_key
     return Simulator(
         options=inputs.options,
         spec=inputs.entry.spec(),
         traffic=inputs.traffic,
         registry=inputs.registry,
-        executor=Executor(inputs.registry, signing_key=None if key is None else key.get_secret_value()),
+        executor=Executor(
+            inputs.registry,
+            signing_key=None if key is None else key.get_secret_value(),
+            is_up=SCENARIOS[inputs.options.scenario].executor_is_up,
+        ),
         wire=wire,
         journal=Journal(),
         say=view.say,
         on_step=view.show,
-        kill_worker=worker.kill,
+        kill_worker=kill_worker,
     )
 
 
@@ -207,6 +255,15 @@ def _finish(simulator: Simulator, settings: Settings, view: View, *, started: fl
         *account.accounting(totals, simulator.sent),
         account.dead_letter_check(totals, len(journal.dead_letters)),
         *account.verdict(options, journal, simulator.registry, simulator.spec, simulator.sent),
+        *expectations.expected(
+            expectations.Run(
+                options=options,
+                journal=journal,
+                registry=simulator.registry,
+                spec=simulator.spec,
+                sent=simulator.sent,
+            )
+        ),
     ]
     found = summary.summarise(
         simulator,

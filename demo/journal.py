@@ -190,6 +190,15 @@ class Journal:
         """The first command that was in one of the states."""
         return next((each for each in self.commands if each[0].state in states), None)
 
+    def has_open_command(self) -> bool:
+        """Whether the newest word about some command is that it is to be executed."""
+        latest = {command.idempotency_key: command.state for command, _ in self.commands if not command.reason.refusal}
+        return RollbackState.APPROVED in latest.values()
+
+    def refusals(self) -> list[tuple[RollbackCommand, Moment]]:
+        """Rollbacks that were refused, in order."""
+        return [each for each in self.commands if each[0].state is RollbackState.REFUSED]
+
     def first_status(self, *states: RollbackState) -> tuple[RollbackStatus, Moment] | None:
         """The first status in one of the states."""
         return next((each for each in self.statuses if each[0].state in states), None)

@@ -35,6 +35,20 @@ class ServedScores:
     """As v2 serves: the same model, `dep_delay` sent in hours."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """What a version sends and answers, flight by flight."""
+
+    numeric: NDArray[np.float64]
+    """Features as they are sent; shape (n, len(NUMERIC))."""
+    scores: Scores
+    """Shape (n,)."""
+
+    def cut(self, chosen: slice | NDArray[np.bool_]) -> Served:
+        """Keep some of the flights."""
+        return Served(numeric=self.numeric[chosen], scores=self.scores[chosen])
+
+
 def as_hours(numeric: NDArray[np.float64]) -> NDArray[np.float64]:
     """What v2's pipeline sends: the same features, `dep_delay` in hours where minutes were trained."""
     sent = numeric.copy()
@@ -48,9 +62,9 @@ def inputs(flights: Flights, numeric: NDArray[np.float64]) -> NDArray[np.float64
     return np.column_stack([numeric, *codes]).astype(np.float64)
 
 
-def train(flights: Flights, *, seed: int) -> HistGradientBoostingClassifier:
-    """Train on 1 to 24 January."""
-    start_ms, end_ms = (round(moment.timestamp() * 1000) for moment in (TRAINED_FROM, TRAINED_UNTIL))
+def train(flights: Flights, *, seed: int, until: datetime = TRAINED_UNTIL) -> HistGradientBoostingClassifier:
+    """Train on what departed from 1 January to `until`: by default 1 to 24 January."""
+    start_ms, end_ms = (round(moment.timestamp() * 1000) for moment in (TRAINED_FROM, until))
     chosen = flights.has_label & (flights.departure_ms >= start_ms) & (flights.departure_ms < end_ms)
     model = HistGradientBoostingClassifier(
         random_state=seed,
@@ -59,17 +73,23 @@ def train(flights: Flights, *, seed: int) -> HistGradientBoostingClassifier:
         max_leaf_nodes=15,
         categorical_features=[False] * len(NUMERIC) + [True] * len(CATEGORICAL),
     )
-    return model.fit(inputs(flights, flights.numeric)[chosen], flights.is_late[chosen])
+    with threadpool_limits(1):  # threads that wait for one another spin, and starve whoever shares the cores
+        return model.fit(inputs(flights, flights.numeric)[chosen], flights.is_late[chosen])
+
+
+def predict(model: HistGradientBoostingClassifier, flights: Flights, numeric: NDArray[np.float64]) -> Scores:
+    """Score every flight on the features that were sent for it."""
+    with threadpool_limits(1):
+        scores: Scores = model.predict_proba(inputs(flights, numeric))[:, 1]
+    return scores
 
 
 def score(flights: Flights, *, seed: int) -> ServedScores:
     """Train, and score every flight under both pipelines."""
-    with threadpool_limits(1):  # threads that wait for one another spin, and starve whoever shares the cores
-        model = train(flights, seed=seed)
-        return ServedScores(
-            minutes=model.predict_proba(inputs(flights, flights.numeric))[:, 1],
-            hours=model.predict_proba(inputs(flights, as_hours(flights.numeric)))[:, 1],
-        )
+    model = train(flights, seed=seed)
+    return ServedScores(
+        minutes=predict(model, flights, flights.numeric), hours=predict(model, flights, as_hours(flights.numeric))
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

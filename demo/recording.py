@@ -17,7 +17,7 @@ import pandas as pd
 
 from demo.flights import CATEGORICAL, NUMERIC, load_flights
 from demo.model import DECISION, HOME, TRAINED_UNTIL, as_hours, score
-from demo.traffic import GOOD_VERSION, NEW_VERSION
+from demo.scenarios import GOOD_VERSION, NEW_VERSION
 
 DEPLOYED: Final = datetime(2013, 6, 10, tzinfo=HOME)
 WITHDRAWN: Final = datetime(2013, 6, 17, tzinfo=HOME)

@@ -13,8 +13,8 @@ from demo import pictures
 from demo.account import Check
 from demo.bad_input import BadRecord
 from demo.journal import AlertStory
+from demo.scenarios import NEW_VERSION
 from demo.simulator import Simulator
-from demo.traffic import NEW_VERSION
 from schemas.rollbacks import RollbackState
 
 _FOLDER = Path(__file__).parent

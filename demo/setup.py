@@ -10,10 +10,11 @@ import numpy as np
 
 from demo.errors import DemoError
 from demo.flights import Flights
-from demo.model import ServedScores
+from demo.model import Served
 from demo.options import HOME_ZONE_WINTER_NIGHT, Options
 from demo.registry import MODEL_NAME
-from demo.traffic import GOOD_VERSION, Traffic
+from demo.scenarios import GOOD_VERSION
+from demo.traffic import Traffic
 from schemas import topics
 from schemas.base import milliseconds
 from schemas.identifiers import model_key
@@ -39,12 +40,12 @@ def load_entry(path: Path) -> ModelEntry:
     raise DemoError(msg)
 
 
-def recorded_reference(flights: Flights, scores: ServedScores, entry: ModelEntry, *, seed: int) -> Reference:
+def recorded_reference(flights: Flights, served: Served, entry: ModelEntry, *, seed: int) -> Reference:
     """Build the reference from v1's recorded predictions and labels of 25 January to 21 February."""
     first, last = (milliseconds(moment) for moment in (REFERENCE_FROM, REFERENCE_UNTIL))
     rows = slice(*np.searchsorted(flights.departure_ms, [first, last]))
-    recorded = ServedScores(minutes=scores.minutes[rows], hours=scores.hours[rows])
-    traffic = Traffic(flights.between(first, last), recorded, skewed=False, seed=seed)
+    recorded = served.cut(rows)
+    traffic = Traffic(flights.between(first, last), {GOOD_VERSION: recorded}, seed=seed)
     chosen = range(len(traffic.flights))
     return build_reference(
         entry.spec(),

@@ -11,11 +11,14 @@ import numpy as np
 
 from demo.account import Sent
 from demo.bad_input import BadRecord, known_models, make_bad_records
+from demo.errors import DemoError
 from demo.executor import Executor
+from demo.in_memory import MemoryWire
 from demo.journal import Journal, Moment
 from demo.options import Options
 from demo.registry import MODEL_NAME, Registry
-from demo.traffic import GOOD_VERSION, KEY, NEW_VERSION, Traffic, watermarks
+from demo.scenarios import GOOD_VERSION, NEW_VERSION
+from demo.traffic import KEY, Traffic, watermarks
 from demo.wire import Wire
 from schemas import topics
 from schemas.base import from_milliseconds, milliseconds
@@ -29,6 +32,8 @@ from streams.engine.processor import Output, Record
 PROBATION: Final = timedelta(days=7)
 """After a deployment the steps are short for this long: that is when commands come."""
 _BAD_INPUT_AFTER: Final = timedelta(days=21)
+_PAUSE_SECONDS: Final = 0.25
+_MOST_PAUSES: Final = 120
 _RESOURCES_EVERY: Final = timedelta(hours=6)
 
 Say = Callable[[str, datetime], None]
@@ -61,7 +66,7 @@ class Simulator:
     traffic: Traffic
     registry: Registry
     executor: Executor
-    wire: Wire
+    wire: Wire | MemoryWire
     journal: Journal
     say: Say
     on_step: Callable[[Simulator], None]
@@ -128,8 +133,21 @@ class Simulator:
         await self._inject_if_due(end_ms)
         self._kill_if_due()
         self.now = end
+        self.wire.see(end_ms)
         await self._obey(await self.wire.settle())
+        await self._wait_for_expiry()
         self.on_step(self)
+
+    async def _wait_for_expiry(self) -> None:
+        """Where nobody executes commands, give the governor's wall clock the time to let an open one expire."""
+        pauses = 0
+        while not self.executor.is_up and self.journal.has_open_command():
+            if pauses == _MOST_PAUSES:
+                msg = f"a command is open after {pauses * _PAUSE_SECONDS:g} s without an executor: expected its expiry"
+                raise DemoError(msg)
+            pauses += 1
+            await self.wire.pause(_PAUSE_SECONDS)
+            await self._obey(await self.wire.settle())
 
     def _resources(self, start: datetime, end: datetime) -> Iterator[Output]:
         at = start - (start - self.options.start_at) % _RESOURCES_EVERY

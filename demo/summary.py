@@ -9,9 +9,9 @@ from typing import Any
 from demo.account import Check, Sent
 from demo.journal import AlertStory, Journal, Moment
 from demo.options import Options
+from demo.scenarios import NEW_VERSION
 from demo.simulator import Simulator
-from demo.traffic import NEW_VERSION
-from schemas.rollbacks import RollbackState
+from schemas.rollbacks import RollbackCommand, RollbackState
 
 _FINAL_ORDER = (RollbackState.VERIFIED, RollbackState.INEFFECTIVE)
 
@@ -40,6 +40,12 @@ def summarise(
         "labels": _book(totals, "labels", sent.n_labels),
         "alerts": [_alert(story, simulator.deployed) for story in journal.fired()],
         "rollback": _rollback(journal, sent),
+        "refusals": [_refusal(command) for command, _ in journal.refusals()],
+        "commands": [
+            {"attempt": each.attempt, "state": each.state.value, "actor": each.actor, "at": _iso(each.decided_at)}
+            for each, _ in journal.commands
+            if each.state is not RollbackState.REFUSED
+        ],
         "delays": delays(simulator),
         "checks": [
             {"name": c.name, "passed": c.passed, "observed": c.observed, "required": c.required} for c in checks
@@ -76,6 +82,17 @@ def _alert(story: AlertStory, deployed: Moment | None) -> dict[str, Any]:
         "cause": story.cause,
         "seen_at": _iso(story.seen.at),
         "days_after_deployment": None if seen_after is None else round(seen_after, 3),
+    }
+
+
+def _refusal(command: RollbackCommand) -> dict[str, Any]:
+    return {
+        "rule": command.reason.refusal,
+        "at": _iso(command.requested_at),
+        "deployment_id": command.deployment_id,
+        "from_version": command.from_version,
+        "summary": command.reason.summary,
+        "observed": next((guard.observed for guard in command.guards if guard.name == command.reason.refusal), ""),
     }
 
 

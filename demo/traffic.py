@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demo.flights import CATEGORICAL, NUMERIC, Flights
-from demo.model import DECISION, ServedScores, as_hours
+from demo.model import DECISION, Served
 from demo.registry import MODEL_NAME
 from schemas import topics
 from schemas.deployments import ResourceEvent
@@ -18,8 +18,6 @@ from schemas.events import DEFAULT_ENVIRONMENT, WATERMARK_TYPE, LabelEvent, Pred
 from schemas.identifiers import model_key
 from streams.engine.processor import EVERY_PARTITION, Output
 
-GOOD_VERSION: Final = "v1"
-NEW_VERSION: Final = "v2"
 KEY: Final = model_key(DEFAULT_ENVIRONMENT, MODEL_NAME).encode()
 LABEL_SOURCE: Final = "arrivals"
 _LATENCY_SECONDS: Final = 0.020
@@ -37,15 +35,13 @@ class Traffic:
     ----------
     flights
         Which flights, sorted by departure.
-    scores
-        Of the same flights.
-    skewed
-        Whether v2's pipeline sends `dep_delay` in hours; else v2 is v1 under another name.
+    serving
+        What each version sends and answers, of the same flights.
     seed
         Latencies, costs and the split of the traffic are drawn from it.
     """
 
-    def __init__(self, flights: Flights, scores: ServedScores, *, skewed: bool, seed: int) -> None:
+    def __init__(self, flights: Flights, serving: Mapping[str, Served], *, seed: int) -> None:
         rng = np.random.default_rng([seed, 1])
         n = len(flights)
         self.flights = flights
@@ -57,9 +53,8 @@ class Traffic:
         self._departure = (flights.departure_ms / 1000).tolist()
         self._latency = np.round(_LATENCY_SECONDS * rng.lognormal(0, _LATENCY_SPREAD, n), 6).tolist()
         self._cost = np.round(_COST_USD * rng.lognormal(0, 0.2, n), 9).tolist()
-        numeric = {GOOD_VERSION: flights.numeric, NEW_VERSION: as_hours(flights.numeric) if skewed else flights.numeric}
-        self._numeric = {name: np.round(sent, 6).tolist() for name, sent in numeric.items()}
-        self._scores = {GOOD_VERSION: scores.minutes, NEW_VERSION: scores.hours if skewed else scores.minutes}
+        self._numeric = {name: np.round(each.numeric, 6).tolist() for name, each in serving.items()}
+        self._scores = {name: each.scores for name, each in serving.items()}
         self._answers = {
             name: np.where(each >= DECISION, _LATE, _ON_TIME).tolist() for name, each in self._scores.items()
         }

@@ -84,6 +84,13 @@ class Wire:
             await self._unless_dead(self.lag.wait_until_consumed(stage, timeout_seconds=_STEP_TIMEOUT_SECONDS))
         return await self.decisions.read_to_end()
 
+    async def pause(self, seconds: float) -> None:
+        """Let the wall clock go on."""
+        await asyncio.sleep(seconds)
+
+    def see(self, now_ms: int) -> None:
+        """The workers have a clock of their own."""
+
     async def close_books(self, final: Iterable[Output], *, not_before_ms: int, keys: Sequence[str]) -> dict[str, int]:
         """Send the final watermarks, and read the totals of every source partition after them."""
         profiles = TopicReader(self.settings, self.names, [topics.PROFILES.name], self.lag)

@@ -17,7 +17,7 @@ class ControlArm(Event):
     name: str
     n: int
     is_fed: bool
-    """It has enough data to have shown a shift."""
+    """It has enough data to have said something: that it shifted, or that it did not."""
     has_shifted: bool
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import Field
@@ -20,11 +21,19 @@ class IncidentMember(Event):
     status: str
 
 
+StepKind = Literal[
+    "deployment", "deviation", "alert", "decision", "command", "execution", "verification", "word", "change"
+]
+
+
 class TimelineEntry(Event):
-    """What happened when."""
+    """What happened when, in event time as far as that is known."""
 
     at: Timestamp
     what: str
+    kind: StepKind = "change"
+    details: dict[str, Any] = Field(default_factory=dict)
+    """Of a decision and a command: what each rule saw."""
 
 
 class Incident(Event):
@@ -39,6 +48,25 @@ class Incident(Event):
     cause: str
     members: list[IncidentMember]
     timeline: list[TimelineEntry]
+    began_at: Timestamp | None = None
+    """When it began, as far as is known: the first deviating cell of the evidence, else the first window that raised
+    an alert."""
+    detected_at: Timestamp | None = None
+    """When the first alert fired, or a rollback was asked for."""
+
+    @property
+    def seconds_to_detect(self) -> float | None:
+        """From its beginning to the first alert that fired (of many incidents the mean is the MTTD)."""
+        return _between(self.began_at, self.detected_at)
+
+    @property
+    def seconds_to_resolve(self) -> float | None:
+        """From its beginning to its close (of many incidents the mean is the MTTR)."""
+        return _between(self.began_at, self.closed_at)
+
+
+def _between(start: datetime | None, end: datetime | None) -> float | None:
+    return None if start is None or end is None else max(0.0, (end - start).total_seconds())
 
 
 class Intervention(Event):
@@ -47,7 +75,7 @@ class Intervention(Event):
     intervention_id: str
     environment: str = DEFAULT_ENVIRONMENT
     model_name: str
-    kind: Literal["approve", "reject", "ack", "freeze", "clear_quarantine", "upstream_change"]
+    kind: Literal["approve", "reject", "ack", "freeze", "clear_quarantine", "upstream_change", "drill"]
     subject: str
     """The rollback_id, alert fingerprint, version or source that it is about; empty for the model itself."""
     actor: str = Field(min_length=1)

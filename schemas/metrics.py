@@ -70,6 +70,19 @@ class BurnStatus(Event):
     windows: list[BurnShown] = Field(default_factory=list)
 
 
+class Estimate(Event):
+    """A metric without labels, with a 95 % interval for sampling error; beside it, once labels are there, what it was.
+
+    In an `outcomes` window it is that of the labelled events alone, so that the two are of the same events.
+    """
+
+    value: float
+    lower: float | None = None
+    upper: float | None = None
+    """None where the reference is too small to say."""
+    realised: float | None = None
+
+
 class WindowMetrics(Event):
     """One closed window of one version.
 
@@ -77,7 +90,8 @@ class WindowMetrics(Event):
     after maturity; never fed to a detector) or `resources`.
 
     A window of more than 2,000 series or segments is several records, one after the other: each has some of the
-    `verdicts` and `segments`, the first one has `values`, `findings`, `burns` and `details`, and all have the rest.
+    `verdicts` and `segments`, the first one has `values`, `findings`, `burns`, `details` and `estimates`, and all
+    have the rest.
     """
 
     environment: str = DEFAULT_ENVIRONMENT
@@ -97,6 +111,10 @@ class WindowMetrics(Event):
     findings: dict[str, int] = Field(default_factory=dict)
     """Data-quality counters: `kind:field` to a count."""
     verdicts: list[SeriesVerdict] = Field(default_factory=list)
+    estimates: dict[str, Estimate] = Field(default_factory=dict)
+    """Performance without labels over all events, by metric."""
+    estimates_unreliable: list[str] = Field(default_factory=list)
+    """Why the estimates are not to be trusted: monitors with an alert on what they rest on, or what is missing."""
     burns: list[BurnStatus] = Field(default_factory=list)
     """Of monitors with `detector: burn_rate`."""
     plan_id: str = ""
@@ -125,7 +143,7 @@ class WindowMetrics(Event):
                 "segments": dict(islice(segments, PARCEL_SIZE)),
             }
             if part:
-                cut |= {"values": {}, "findings": {}, "burns": [], "details": {}}
+                cut |= {"values": {}, "findings": {}, "burns": [], "details": {}, "estimates": {}}
             yield self.model_copy(update=cut)
 
 

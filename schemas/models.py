@@ -11,8 +11,12 @@ from pydantic import AliasChoices, Field, field_validator, model_validator
 
 from schemas.base import Config, Duration, FieldError, Timestamp, format_duration
 from schemas.events import DEFAULT_ENVIRONMENT
+from schemas.maintenance import Maintenance
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+ANY_MODEL = "*"
+"""In place of a model's name: what is said holds for every model of the environment that says nothing itself."""
+_NAME_OR_ANY = rf"^\*$|{NAME_PATTERN}"
 
 
 class TaskKind(StrEnum):
@@ -29,6 +33,15 @@ class FalseAlarmBudget(Config):
     pages: float = Field(default=1.0, gt=0)
     tickets: float = Field(default=4.0, gt=0)
     per: Duration = timedelta(days=30)
+
+
+class BusinessValue(Config):
+    """What one event of a binary model is worth, in a unit of your own; a cost is negative."""
+
+    true_positive: float = Field(default=0.0, allow_inf_nan=False)
+    false_positive: float = Field(default=0.0, allow_inf_nan=False)
+    false_negative: float = Field(default=0.0, allow_inf_nan=False)
+    true_negative: float = Field(default=0.0, allow_inf_nan=False)
 
 
 class Verification(Config):
@@ -82,7 +95,9 @@ class ModelSpec(Config):
     """A model under watch (`ml.models.v1`). A model without one is inferred from its events."""
 
     environment: str = Field(default=DEFAULT_ENVIRONMENT, pattern=NAME_PATTERN)
-    model_name: str = Field(validation_alias=AliasChoices("name", "model_name"), pattern=NAME_PATTERN)
+    model_name: str = Field(validation_alias=AliasChoices("name", "model_name"), pattern=_NAME_OR_ANY)
+    """`*` stands for every model of the environment: its terms for models that have no entry of their own, its
+    monitors for all; a model's own monitor of the same id wins."""
     task: TaskKind = TaskKind.BINARY
     classes: tuple[str, ...] = ()
     """All classes; for a binary model the positive one and `negative_class` do."""
@@ -112,6 +127,10 @@ class ModelSpec(Config):
     false_alarm_budget: FalseAlarmBudget = FalseAlarmBudget()
     reference: ReferencePolicy = ReferencePolicy()
     rollback: RollbackPolicy = RollbackPolicy()
+    maintenance: tuple[Maintenance, ...] = ()
+    """When nothing of it is judged: known outages, releases, loads of old data."""
+    business_value: BusinessValue | None = None
+    """For `estimated_business_value`: the mean value per event."""
     effective_from: Timestamp | None = None
     inferred: bool = False
     """True where nobody published it."""
@@ -138,6 +157,8 @@ class ModelSpec(Config):
                 expected = f"shorter than the maturity: expected at least maturity = {format_duration(self.maturity)}"
                 raise FieldError("revision_horizon", expected=expected)
             object.__setattr__(self, "revision_horizon", self.maturity)
+        if self.business_value is not None and self.task is not TaskKind.BINARY:
+            raise FieldError("business_value", expected=f"a {self.task.value} model has none: expected a binary one")
         if self.task is TaskKind.REGRESSION and self.rollback.evidence == "error_rate":
             object.__setattr__(self, "rollback", self.rollback.model_copy(update={"evidence": "mae"}))
         for name in ("maturity", "lateness"):

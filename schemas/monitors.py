@@ -13,13 +13,15 @@ from schemas.base import Config, Duration, FieldError, Timestamp, format_duratio
 from schemas.burn import PAGE_WINDOWS, TICKET_WINDOWS, BurnRate, BurnWindows
 from schemas.events import DEFAULT_ENVIRONMENT
 from schemas.identifiers import digest
-from schemas.models import ModelSpec, TaskKind
+from schemas.models import ANY_MODEL, ModelSpec, TaskKind
 from schemas.signals import (
+    BINARY_ESTIMATES,
     BURN_SIGNALS,
     CLASS_SIGNALS,
     FAIRNESS_SIGNALS,
     FEATURE_SIGNALS,
     INPUT_DRIFT_SIGNALS,
+    NO_GROUND_TO_ACT,
     REGRESSION_SIGNALS,
     THRESHOLD_ONLY_SIGNALS,
     Signal,
@@ -39,7 +41,7 @@ DetectorName = Literal[
 ]
 
 
-_WITHOUT_SIDES = INPUT_DRIFT_SIGNALS | {Signal.RULE_VIOLATION_RATIO}
+_WITHOUT_SIDES = INPUT_DRIFT_SIGNALS | {Signal.RULE_VIOLATION_RATIO, Signal.ESTIMATOR_UNRELIABLE}
 
 
 class Thresholds(Config):
@@ -124,8 +126,8 @@ class Monitor(Config):
     for_: Duration = Field(default=timedelta(0), alias="for")
     """A threshold monitor fires after the condition held this long."""
     keep_firing_for: Duration | None = None
-    """An alert clears this long after its last alarm; by default a day for detectors, at once for thresholds and
-    burn rates."""
+    """An alert clears this long after its last alarm; by default a day for detectors, as long as `for` for thresholds,
+    at once for burn rates."""
     severity: Severity = Severity.TICKET
     owner: str = ""
     namespace: str = ""
@@ -155,6 +157,14 @@ class Monitor(Config):
             if self.detector != "e_detector":
                 parts.append(self.detector)
             object.__setattr__(self, "monitor_id", "-".join(parts)[:128])
+        return self
+
+    @model_validator(mode="after")
+    def _estimate(self) -> Self:
+        if self.signal in NO_GROUND_TO_ACT and self.severity is Severity.PAGE:
+            raise FieldError("severity", expected="an estimate without labels pages nobody: expected ticket")
+        if self.signal is Signal.ESTIMATOR_UNRELIABLE and self.detector != "e_detector":
+            raise FieldError("detector", expected="holds an estimate against labels: expected e_detector")
         return self
 
     @model_validator(mode="after")
@@ -195,7 +205,9 @@ class Monitor(Config):
         """How long after its last alarm an alert of this monitor clears."""
         if self.keep_firing_for is not None:
             return self.keep_firing_for
-        return timedelta(0) if self.detector in {"threshold", "burn_rate"} else timedelta(days=1)
+        if self.detector == "threshold":
+            return self.for_  # what is patient to fire is as patient to clear, or it flaps
+        return timedelta(0) if self.detector == "burn_rate" else timedelta(days=1)
 
     @property
     def burn_terms(self) -> BurnRate:
@@ -236,11 +248,12 @@ class ModelEntry(ModelSpec):
     def _unique_and_known(self) -> Self:
         # What the world sends is no evidence against a version: only errors, latencies and outcomes are.
         of_the_world = INPUT_DRIFT_SIGNALS | {Signal.MISSING_RATIO, Signal.UNSEEN_RATIO, Signal.OUT_OF_RANGE_RATIO}
-        betting = {signal.value for signal in Signal} - {s.value for s in of_the_world | THRESHOLD_ONLY_SIGNALS}
+        unfit = of_the_world | THRESHOLD_ONLY_SIGNALS | NO_GROUND_TO_ACT
+        betting = {signal.value for signal in Signal} - {s.value for s in unfit}
         evidence = self.rollback.evidence
         if evidence not in betting or not self._has(Signal(evidence)):
             fitting = sorted(name for name in betting if self._has(Signal(name)))
-            estimate = evidence.startswith("estimated_")
+            estimate = evidence in {signal.value for signal in NO_GROUND_TO_ACT}
             why = "an estimate without labels never authorises a rollback; " if estimate else ""
             raise FieldError("rollback", "evidence", expected=f"{why}expected one of {', '.join(fitting)}")
         known: set[str] = set()
@@ -251,13 +264,14 @@ class ModelEntry(ModelSpec):
         return self
 
     def _has(self, signal: Signal) -> bool:
-        """Whether models of this task have a signal."""
-        return signal not in (CLASS_SIGNALS if self.task is TaskKind.REGRESSION else REGRESSION_SIGNALS)
+        return has_signal(self.task, signal)
 
     def _problems(self, monitor: Monitor, known: set[str]) -> Iterator[tuple[str, str]]:
         """What is wrong with a monitor of this model: the field, and what was expected."""
-        if not self._has(monitor.signal):
+        if not self._has(monitor.signal) and self.model_name != ANY_MODEL:
             yield "signal", f"a {self.task.value} model has none: expected a signal of its task"
+        if monitor.signal is Signal.ESTIMATED_BUSINESS_VALUE and self.business_value is None:
+            yield "signal", "has no values to weigh with: expected business_value of the model"
         if monitor.monitor_id in known:
             told = f"{monitor.monitor_id!r} is used twice: expected one monitor for each id"
             yield ("monitor_id", told) if "monitor_id" in monitor.model_fields_set else (
@@ -291,6 +305,13 @@ class MonitorsFile(Config):
                 raise FieldError("models", index, "name", expected=expected)
             keys.add(key)
         return self
+
+
+def has_signal(task: TaskKind, signal: Signal) -> bool:
+    """Whether models of a task have a signal."""
+    if task is TaskKind.MULTICLASS and signal in BINARY_ESTIMATES:
+        return False
+    return signal not in (CLASS_SIGNALS if task is TaskKind.REGRESSION else REGRESSION_SIGNALS)
 
 
 def default_monitors(spec: ModelSpec) -> tuple[Monitor, ...]:

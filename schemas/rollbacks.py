@@ -96,6 +96,8 @@ class RollbackCommand(Event):
     verification: VerificationTerms
     actor: str = "plumbline/governor"
     comment: str = ""
+    is_drill: bool = False
+    """A rehearsal: an executor reads back and checks, answers `noop` or `failed`, and changes nothing."""
     signature: str = ""
 
     def canonical(self) -> bytes:

@@ -41,6 +41,18 @@ class Signal(StrEnum):
     TRUE_POSITIVE_RATE_DIFFERENCE = "true_positive_rate_difference"
     LABEL_COVERAGE = "label_coverage"
     LABEL_DELAY_P95 = "label_delay_p95"
+    ESTIMATED_ACCURACY = "estimated_accuracy"
+    ESTIMATED_PRECISION = "estimated_precision"
+    ESTIMATED_RECALL = "estimated_recall"
+    ESTIMATED_F1 = "estimated_f1"
+    ESTIMATED_SPECIFICITY = "estimated_specificity"
+    ESTIMATED_AUC = "estimated_auc"
+    ESTIMATED_BRIER = "estimated_brier"
+    ESTIMATED_BUSINESS_VALUE = "estimated_business_value"
+    ESTIMATED_MAE = "estimated_mae"
+    ESTIMATED_RMSE = "estimated_rmse"
+    ESTIMATED_MAPE = "estimated_mape"
+    ESTIMATOR_UNRELIABLE = "estimator_unreliable"
     CPU_RATIO = "cpu_ratio"
     GPU_RATIO = "gpu_ratio"
     MEMORY_BYTES = "memory_bytes"
@@ -53,7 +65,7 @@ OUTCOME_SIGNALS = frozenset(
         Signal.ERROR_RATE, Signal.ACCURACY, Signal.MISS_RATE, Signal.RECALL, Signal.PRECISION,
         Signal.FALSE_DISCOVERY_RATE, Signal.FALSE_POSITIVE_RATE, Signal.F1, Signal.LOG_LOSS, Signal.BRIER,
         Signal.AUC, Signal.ECE, Signal.MAE, Signal.RMSE, Signal.TRUE_POSITIVE_RATE_DIFFERENCE,
-        Signal.LABEL_COVERAGE, Signal.LABEL_DELAY_P95,
+        Signal.LABEL_COVERAGE, Signal.LABEL_DELAY_P95, Signal.ESTIMATOR_UNRELIABLE,
     }
 )  # fmt: skip
 """Signals that need labels: fed once a cell has matured."""
@@ -65,10 +77,21 @@ RESOURCE_SIGNALS = frozenset(
 
 INPUT_DRIFT_SIGNALS = frozenset({Signal.FEATURE_DRIFT, Signal.PREDICTION_DRIFT})
 
+ESTIMATE_SIGNALS = frozenset(signal for signal in Signal if signal.value.startswith("estimated_"))
+"""Performance without labels: known when a cell's inputs are complete."""
+
+NO_GROUND_TO_ACT = ESTIMATE_SIGNALS | {Signal.ESTIMATOR_UNRELIABLE}
+"""They raise tickets, and never a page or a rollback."""
+
+_REGRESSION_ESTIMATES = frozenset({Signal.ESTIMATED_MAE, Signal.ESTIMATED_RMSE, Signal.ESTIMATED_MAPE})
+BINARY_ESTIMATES = ESTIMATE_SIGNALS - _REGRESSION_ESTIMATES - {Signal.ESTIMATED_ACCURACY}
+"""Estimates that need a positive class."""
+
 THRESHOLD_ONLY_SIGNALS = frozenset(
     {
         Signal.F1, Signal.AUC, Signal.ECE, Signal.RMSE, Signal.COST_MEAN, Signal.VOLUME,
         Signal.SELECTION_RATE_DIFFERENCE, Signal.TRUE_POSITIVE_RATE_DIFFERENCE, *RESOURCE_SIGNALS,
+        *ESTIMATE_SIGNALS,
     }
 )  # fmt: skip
 """Signals that are no mean of bounded events, so that no e-detector can bet on them."""
@@ -83,14 +106,15 @@ FEATURE_SIGNALS = frozenset(
 
 FAIRNESS_SIGNALS = frozenset({Signal.SELECTION_RATE_DIFFERENCE, Signal.TRUE_POSITIVE_RATE_DIFFERENCE})
 
-REGRESSION_SIGNALS = frozenset({Signal.MAE, Signal.RMSE})
+REGRESSION_SIGNALS = frozenset({Signal.MAE, Signal.RMSE, *_REGRESSION_ESTIMATES})
 """Signals that only models with a value have."""
 
 CLASS_SIGNALS = frozenset(
     {
         Signal.ERROR_RATE, Signal.ACCURACY, Signal.MISS_RATE, Signal.RECALL, Signal.PRECISION,
         Signal.FALSE_DISCOVERY_RATE, Signal.FALSE_POSITIVE_RATE, Signal.F1, Signal.LOG_LOSS, Signal.BRIER,
-        Signal.AUC, Signal.ECE, *FAIRNESS_SIGNALS,
+        Signal.AUC, Signal.ECE, *FAIRNESS_SIGNALS, Signal.ESTIMATED_ACCURACY, *BINARY_ESTIMATES,
+        Signal.ESTIMATOR_UNRELIABLE,
     }
 )  # fmt: skip
 """Signals that only models with classes have."""

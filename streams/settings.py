@@ -289,12 +289,22 @@ class ResponderSettings(_Group):
     """Key of the HMAC-SHA256 signature; required with `webhook_url`, here or as a file."""
     webhook_secret_file: SecretFile | None = None
     """A file that holds the key of the signature."""
+    alert_webhook_url: str | None = None
+    """Told of every alert that fires or ends."""
+    alert_webhook_format: Literal["json", "cloudevents", "slack", "pagerduty"] = "json"
+    """What the receiver of alerts expects."""
+    alert_webhook_severity: Literal["page", "all"] = "all"
+    """Which alerts it is told of."""
+    alert_webhook_secret: Secret | None = None
+    """Key of the HMAC-SHA256 signature; for `pagerduty` the integration's routing key, and there required."""
+    alert_webhook_secret_file: SecretFile | None = None
+    """A file that holds it."""
     timeout_seconds: float = Field(default=5.0, gt=0)
     """Of a single post."""
     attempts: int = Field(default=5, ge=1)
-    """Posts of one command before it becomes a dead letter."""
+    """Posts of one command or alert before it becomes a dead letter."""
 
-    @field_validator("alertmanager_url", "webhook_url")
+    @field_validator("alertmanager_url", "webhook_url", "alert_webhook_url")
     @classmethod
     def _is_address(cls, value: str | None) -> str | None:
         parts = urlsplit("" if value is None else value)
@@ -307,6 +317,9 @@ class ResponderSettings(_Group):
     def _secret_comes_with_url(self) -> ResponderSettings:
         if self.webhook_url is not None and self.webhook_secret is None:
             msg = "webhook_secret is missing: expected a key wherever webhook_url is set"
+            raise ValueError(msg)
+        if self.alert_webhook_format == "pagerduty" and self.alert_webhook_url and self.alert_webhook_secret is None:
+            msg = "alert_webhook_secret is missing: expected the routing key where alert_webhook_format is pagerduty"
             raise ValueError(msg)
         return self
 
@@ -329,6 +342,43 @@ class GovernorSettings(_Group):
     """Key of the HMAC-SHA256 signature of commands; executors refuse unsigned ones where they have it."""
     signing_key_file: SecretFile | None = None
     """A file that holds the key of the signature of commands."""
+
+
+class ExecutorSettings(_Group):
+    """What executes rollback commands, as a part of the responders; without one they go to their topic alone."""
+
+    kind: Literal["none", "mlflow", "command"] = "none"
+    """`mlflow`: moves an alias of a registry. `command`: runs programs of yours."""
+    name: str = "plumbline"
+    """Who answers, in the rollback's record."""
+    mlflow_url: str | None = None
+    """The tracking server, such as http://mlflow:5000; required with `mlflow`."""
+    mlflow_alias: str = "champion"
+    """The alias that serving follows."""
+    mlflow_model: str = "{model_name}"
+    """The registered model's name; `{model_name}` and `{environment}` are filled in."""
+    mlflow_token: Secret | None = None
+    """Bearer token of the tracking server."""
+    mlflow_token_file: SecretFile | None = None
+    """A file that holds it."""
+    read_command: tuple[str, ...] = ()
+    """JSON list: the program and its arguments that print which version serves; required with `command`."""
+    switch_command: tuple[str, ...] = ()
+    """JSON list: the program and its arguments that make another version serve; required with `command`."""
+    pass_variables: tuple[str, ...] = ("PATH",)
+    """JSON list: environment variables that the programs get, and no other."""
+    timeout_seconds: float = Field(default=30.0, gt=0)
+    """Of one request or one run."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> ExecutorSettings:
+        if self.kind == "mlflow" and self.mlflow_url is None:
+            msg = "mlflow_url is missing: expected the tracking server's address where kind is mlflow"
+            raise ValueError(msg)
+        if self.kind == "command" and not (self.read_command and self.switch_command):
+            msg = 'read_command and switch_command are needed where kind is command: expected lists such as ["kubectl"]'
+            raise ValueError(msg)
+        return self
 
 
 class LogSettings(_Group):
@@ -360,4 +410,5 @@ class Settings(BaseSettings):
     responders: ResponderSettings = ResponderSettings()
     evaluator: EvaluatorSettings = EvaluatorSettings()
     governor: GovernorSettings = GovernorSettings()
+    executor: ExecutorSettings = ExecutorSettings()
     log: LogSettings = LogSettings()

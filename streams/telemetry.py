@@ -48,6 +48,9 @@ CONSUMER_LAG: Final = _gauge(
 PROCESSING_LAG: Final = _gauge(
     "processing_lag_seconds", "Age, by append time, of the latest record of the last commit.", "stage", "partition"
 )
+CLOCK_BEHIND: Final = _gauge(
+    "clock_behind_seconds", "How far this worker's clock is known to be behind the broker's.", "stage", "partition"
+)
 EVENT_TIME_LAG: Final = _gauge("event_time_lag_seconds", "Wall clock minus the latest event time of a stage.", "stage")
 QUEUE: Final = _gauge("task_queue_records", "Records fetched and not yet processed.", "stage", "partition")
 REBALANCES: Final = _counter("rebalances_total", "Assignments that a stage's group has given this worker.", "stage")
@@ -143,6 +146,19 @@ RESOURCE_COST: Final = _gauge("resource_cost_usd", "Cost of serving a model in t
 
 # Governor and responders
 ROLLBACKS: Final = _counter("rollbacks_total", "Rollback decisions, by outcome or reason of refusal.", "outcome")
+_INCIDENT_BUCKETS: Final = (60, 300, 900, 3600, 6 * 3600, 24 * 3600, 3 * 86_400, 7 * 86_400, 30 * 86_400)
+INCIDENT_DETECTION: Final = Histogram(
+    "plumbline_incident_detection_seconds",
+    "Event time from the beginning of an incident to the first alert that fired (MTTD: sum over count).",
+    buckets=_INCIDENT_BUCKETS,
+    registry=REGISTRY,
+)
+INCIDENT_RESOLUTION: Final = Histogram(
+    "plumbline_incident_resolution_seconds",
+    "Event time from the beginning of an incident to its close (MTTR: sum over count).",
+    buckets=_INCIDENT_BUCKETS,
+    registry=REGISTRY,
+)
 RESPONSES: Final = _counter("responses_total", "What responders did with a decision.", "responder", "outcome")
 RESPONSE_SECONDS: Final = Histogram(
     "plumbline_response_seconds", "Time of one call to the outside world.", ("responder",), registry=REGISTRY
@@ -182,7 +198,9 @@ def drop_series(metrics: Iterable[MetricWrapperBase], **labels: str) -> None:
 def drop_task(stage: str, partition: int, topics: Iterable[str] = ()) -> None:
     """Remove the gauges of a task that this worker has no more; counters stay, they are history."""
     del topics
-    drop_series((CONSUMER_LAG, PROCESSING_LAG, QUEUE, RESTORE_PROGRESS), stage=stage, partition=str(partition))
+    drop_series(
+        (CONSUMER_LAG, PROCESSING_LAG, CLOCK_BEHIND, QUEUE, RESTORE_PROGRESS), stage=stage, partition=str(partition)
+    )
 
 
 MODEL_GAUGES: Final[tuple[Gauge, ...]] = (

@@ -16,8 +16,8 @@ import numpy as np
 from demo.flights import NUMERIC
 from demo.model import MINUTES_PER_HOUR, SKEWED
 from demo.pictures.style import COLOURS, MUTED, drawing, months, percent, to_svg
+from demo.scenarios import GOOD_VERSION, NEW_VERSION
 from demo.simulator import Simulator
-from demo.traffic import GOOD_VERSION, NEW_VERSION
 
 _WEEK_SECONDS: Final = 7 * 86_400
 _FORTNIGHT_MS: Final = 2 * _WEEK_SECONDS * 1_000

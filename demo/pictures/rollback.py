@@ -7,8 +7,8 @@ from typing import Final
 
 from demo.journal import EvidenceSeen, Journal, WindowSeen
 from demo.pictures.style import COLOURS, GOOD, INK, MUTED, PAGE, PAPER, Axes, days, drawing, percent, to_svg
+from demo.scenarios import NEW_VERSION
 from demo.simulator import Simulator
-from demo.traffic import NEW_VERSION
 from schemas.rollbacks import RollbackState
 
 _BEFORE: Final = timedelta(days=4)

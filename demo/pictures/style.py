@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from demo.traffic import GOOD_VERSION, NEW_VERSION
+from demo.scenarios import GOOD_VERSION, NEW_VERSION
 from streams.replay.drawing import (
     GRID,
     INK,

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from demo.journal import Journal
 from demo.pictures.style import COLOURS, GOOD, PAGE, PAPER, TICKET, WORLD, Axes, drawing, months, percent, to_svg
+from demo.scenarios import GOOD_VERSION, NEW_VERSION
 from demo.simulator import Simulator
-from demo.traffic import GOOD_VERSION, NEW_VERSION
 from schemas.rollbacks import RollbackState
 
 _DAY_MS: Final = 86_400_000

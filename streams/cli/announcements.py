@@ -19,12 +19,16 @@ from streams.commands.options import AnyModel, DryRun, Environment, Json, Model,
 def apply(
     file: Annotated[Path, typer.Option("--file", "-f", help="The file; see `plumbline schemas monitors-file`.")],
     dry_run: DryRun = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Show what differs, field by field; publish nothing.")] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Also retire the monitors of models that the file does not name.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Publish the models and monitors of a file; monitors that it names no more are retired."""
+    """Publish the models and monitors of a file; monitors of its models that it names no more are retired."""
     from streams.commands.apply import apply as body  # noqa: PLC0415
 
-    run(body(load_settings(), file, dry_run=dry_run, as_json=as_json))
+    run(body(load_settings(), file, dry_run=dry_run, show_diff=diff, prune=prune, as_json=as_json))
 
 
 @deployments.command("publish", epilog="Example: plumbline deployments publish --model flight-delay --version 7")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from schemas.events import DEFAULT_ENVIRONMENT
 from schemas.rollbacks import RollbackState
-from streams.cli.groups import alerts, app, incidents, rollbacks, run
+from streams.cli.groups import alerts, app, drills, incidents, rollbacks, run
 from streams.commands.configuration import load_settings
 from streams.commands.console import UsageError
 from streams.commands.options import (
@@ -169,6 +169,37 @@ def list_incidents(
     closed: Annotated[bool, typer.Option("--closed", help="Also those that are closed.")] = False, as_json: Json = False
 ) -> None:
     """Show open incidents."""
-    from streams.commands.alerts import list_incidents as body  # noqa: PLC0415
+    from streams.commands.incidents import list_incidents as body  # noqa: PLC0415
 
     run(body(load_settings(), closed=closed, as_json=as_json))
+
+
+@incidents.command("show", epilog="Example: plumbline incidents show INCIDENT_ID --format markdown")
+def show_incident(
+    incident_id: Annotated[str, typer.Argument(callback=check_word, help="As `plumbline incidents list` shows it.")],
+    form: Annotated[
+        Literal["text", "markdown", "json"], typer.Option("--format", help="For the terminal, a report, or a machine.")
+    ] = "text",
+) -> None:
+    """Show one incident whole: deployment, first deviation, alerts, decisions with their rules, execution, end."""
+    from streams.commands.incidents import show_incident as body  # noqa: PLC0415
+
+    run(body(load_settings(), incident_id, form=form))
+
+
+@drills.command("rollback", epilog="Example: plumbline drill rollback --model flight-delay --actor ada")
+def drill_rollback(
+    model: Model,
+    actor: Actor,
+    environment: Environment = DEFAULT_ENVIRONMENT,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds until a step that has not come is missing.")] = 30.0,
+    as_json: Json = False,
+) -> None:
+    """Send a rollback of what serves now through governor and executor, which changes nothing; time each step."""
+    from streams.commands.drill import drill as body  # noqa: PLC0415
+
+    run(
+        body(
+            load_settings(), environment=environment, model=model, actor=actor, timeout_seconds=timeout, as_json=as_json
+        )
+    )

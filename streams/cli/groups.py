@@ -29,6 +29,9 @@ topics = command_group("The topics as they should be and as they are.", "topics 
 dead_letters = command_group(
     "Records that could not be read, and the way back.", "dead-letters list --reason not_json", no_args_is_help=True
 )
+drills = command_group(
+    "Rehearsals: everything but the change.", "drill rollback --model flight-delay --actor ada", no_args_is_help=True
+)
 for _commands, _name in (
     (deployments, "deployments"),
     (validations, "validations"),
@@ -38,6 +41,7 @@ for _commands, _name in (
     (incidents, "incidents"),
     (topics, "topics"),
     (dead_letters, "dead-letters"),
+    (drills, "drill"),
 ):
     app.add_typer(_commands, name=_name)
 

@@ -1,4 +1,4 @@
-"""`plumbline alerts` and `plumbline incidents`: what is out of true."""
+"""`plumbline alerts`: what is out of true."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from schemas.monitors import Severity
 from streams.commands import broker
 from streams.commands.console import Column, UsageError, cell, json_line, show, utc_now
 from streams.engine.processor import Record
-from streams.governor.incidents import cause_in_words
 from streams.responders.alert_book import AlertBook
+from streams.responders.incident_book import IncidentBook
 from streams.responders.word_book import Said, WordBook
 from streams.settings import Settings
 
@@ -43,15 +43,6 @@ _LIST_COLUMNS: Final[Mapping[str, Column[_Row]]] = {
     "Frozen by": lambda row: row[2],
 }
 _TAIL_COLUMNS: Final[Mapping[str, Column[Alert]]] = {"Said": lambda each: each.updated_at, **_COLUMNS}
-_INCIDENT_COLUMNS: Final[Mapping[str, Column[Incident]]] = {
-    "State": lambda each: each.status,
-    "Opened": lambda each: each.opened_at,
-    "Last change": lambda each: each.updated_at,
-    "Cause": lambda each: cause_in_words(each.cause),
-    "Models": lambda each: ", ".join(sorted({member.model_name for member in each.members})),
-    "Members": lambda each: len(each.members),
-    "Incident": lambda each: each.incident_id,
-}
 
 
 def is_wanted(alert: Alert, *, model: str | None, severity: Severity | None) -> bool:
@@ -64,7 +55,7 @@ async def list_alerts(
     settings: Settings, *, model: str | None, severity: Severity | None, ended: bool, as_json: bool
 ) -> None:
     """Show the alerts in force; with `ended` also those that have ended, as long as the topic keeps them."""
-    book, words = await read_alerts(settings)
+    book, words, _ = await read_alerts(settings)
     now = utc_now()
     booked = book.all() if ended else book.in_force(now)
     alerts = [each.alert for each in booked if is_wanted(each.alert, model=model, severity=severity)]
@@ -78,7 +69,7 @@ async def list_alerts(
 
 async def show_alert(settings: Settings, fingerprint: str, *, as_json: bool) -> None:
     """Show everything that the newest record of an alert says, and what people have said of it."""
-    book, words = await read_alerts(settings)
+    book, words, incidents = await read_alerts(settings)
     booked = book.get(fingerprint)
     if booked is None:
         msg = f"alert {fingerprint!r} is unknown: expected a fingerprint that `plumbline alerts list --ended` shows"
@@ -89,6 +80,9 @@ async def show_alert(settings: Settings, fingerprint: str, *, as_json: bool) -> 
     now = utc_now()
     for line in in_words(booked.alert, ack=words.ack_of(booked.alert), freeze=words.freeze_of(booked.alert, now)):
         typer.echo(line)
+    incident = incidents.of_alert(fingerprint)
+    if incident is not None:
+        typer.echo(f"incident: {incident.incident_id} ({incident.status}, {len(incident.members)} members)")
 
 
 def in_words(alert: Alert, *, ack: Said | None, freeze: Said | None) -> Iterator[str]:
@@ -109,22 +103,26 @@ def in_words(alert: Alert, *, ack: Said | None, freeze: Said | None) -> Iterator
         yield f"rollbacks frozen by {freeze}, until {cell(freeze.until)}"
 
 
-async def read_alerts(settings: Settings) -> tuple[AlertBook, WordBook]:
-    """Fold every alert, and what people have said."""
-    book, words = AlertBook(), WordBook()
+async def read_alerts(settings: Settings) -> tuple[AlertBook, WordBook, IncidentBook]:
+    """Fold every alert, what people have said, and what belongs together."""
+    book, words, incidents = AlertBook(), WordBook(), IncidentBook()
 
     def take(topic: str, record: Record) -> None:
         if topic == topics.ALERTS.name:
             alert = broker.read_event(Alert, topic, record)
             if alert is not None:
                 book.apply(alert, from_milliseconds(record.timestamp))
+        elif topic == topics.INCIDENTS.name:
+            incident = broker.read_event(Incident, topic, record)
+            if incident is not None:
+                incidents.apply(incident)
         else:
             said = broker.read_event(Intervention, topic, record)
             if said is not None:
                 words.apply(said)
 
-    await broker.scan(settings, [topics.ALERTS, topics.INTERVENTIONS], take)
-    return book, words
+    await broker.scan(settings, [topics.ALERTS, topics.INTERVENTIONS, topics.INCIDENTS], take)
+    return book, words, incidents
 
 
 async def tail_alerts(
@@ -145,16 +143,3 @@ async def tail_alerts(
             typer.echo(json_line(alert) if as_json else "  ".join(cell(of(alert)) for of in _TAIL_COLUMNS.values()))
 
     await broker.follow(settings, topics.ALERTS, take)
-
-
-async def list_incidents(settings: Settings, *, closed: bool, as_json: bool) -> None:
-    """Show open incidents; with `closed` all that the topic keeps."""
-    found = await broker.collect(settings, topics.INCIDENTS, Incident)
-    newest: dict[str, Incident] = {}
-    for incident, _ in found:
-        held = newest.get(incident.incident_id)
-        if held is None or incident.sequence >= held.sequence:
-            newest[incident.incident_id] = incident
-    rows = [each for each in newest.values() if closed or each.status == "open"]
-    rows.sort(key=lambda each: each.opened_at)
-    show(rows, _INCIDENT_COLUMNS, as_json=as_json, empty="No incident is open.")

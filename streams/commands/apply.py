@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
+
+import typer
 
 from schemas import topics
 from schemas.identifiers import model_key, stable_id
@@ -30,8 +33,17 @@ class Change:
     topic: Topic
     key: str
     event: ModelSpec | Monitor
+    held: ModelSpec | Monitor | None = None
+    """What is published now."""
     fields: tuple[str, ...] = ()
     """What differs from what is published."""
+
+    def differences(self) -> Iterator[tuple[str, object, object]]:
+        """Field by field: name, what is published and what the file says; whatever is not given is None."""
+        new = self.event.model_dump(mode="json")
+        old = {} if self.held is None else self.held.model_dump(mode="json")
+        for name in self.fields if self.held is not None else sorted(self.event.model_fields_set):
+            yield name, old.get(name), new[name]
 
 
 class Published:
@@ -58,13 +70,23 @@ def monitor_key(monitor: Monitor) -> str:
     return f"{model_key(monitor.environment, monitor.model_name)}/{monitor.monitor_id}"
 
 
-def changes(file: MonitorsFile, published: Published) -> list[Change]:
+def changes(file: MonitorsFile, published: Published, *, prune: bool = False) -> list[Change]:
     """Compare a file with what is published: pure.
 
     A monitor that is published for a model of the file, and that the file names no more, is retired. Models that
-    the file does not name are left alone.
+    the file does not name are left alone, unless `prune` is given: then their monitors are retired too, in the
+    environments that the file speaks of.
     """
-    return [change for entry in file.models for change in _of_model(entry, published)]
+    found = [change for entry in file.models for change in _of_model(entry, published)]
+    if not prune:
+        return found
+    named = {model_key(entry.environment, entry.model_name) for entry in file.models}
+    environments = {entry.environment for entry in file.models}
+    for key, held in sorted(published.monitors.items()):
+        is_elsewhere = held.environment in environments and model_key(held.environment, held.model_name) not in named
+        if is_elsewhere and not held.retired:
+            found.append(_retire(key, held))
+    return found
 
 
 def _of_model(entry: ModelEntry, published: Published) -> Iterator[Change]:
@@ -77,8 +99,12 @@ def _of_model(entry: ModelEntry, published: Published) -> Iterator[Change]:
     for held_key, held in sorted(published.monitors.items()):
         is_ours = (held.environment, held.model_name) == (spec.environment, spec.model_name)
         if is_ours and held_key not in named and not held.retired:
-            retired = held.model_copy(update={"retired": True, "effective_from": None})
-            yield Change(action="retire", topic=topics.MONITORS, key=held_key, event=retired, fields=("retired",))
+            yield _retire(held_key, held)
+
+
+def _retire(key: str, held: Monitor) -> Change:
+    retired = held.model_copy(update={"retired": True, "effective_from": None})
+    return Change(action="retire", topic=topics.MONITORS, key=key, event=retired, held=held, fields=("retired",))
 
 
 def _change(topic: Topic, key: str, wanted: ModelSpec | Monitor, held: ModelSpec | Monitor | None) -> Change:
@@ -86,7 +112,8 @@ def _change(topic: Topic, key: str, wanted: ModelSpec | Monitor, held: ModelSpec
         return Change(action="create", topic=topic, key=key, event=wanted)
     new, old = wanted.model_dump(mode="json"), held.model_dump(mode="json")
     fields = tuple(name for name in new if new[name] != old.get(name))
-    return Change(action="update" if fields else "keep", topic=topic, key=key, event=wanted, fields=fields)
+    action: Action = "update" if fields else "keep"
+    return Change(action=action, topic=topic, key=key, event=wanted, held=held, fields=fields)
 
 
 def outputs(found: Iterable[Change], at: datetime) -> list[Output]:
@@ -112,23 +139,61 @@ _COLUMNS: Mapping[str, Callable[[Mapping[str, Any]], object]] = {
 }
 
 
+_SIGNS: Mapping[Action, str] = {"create": "+", "update": "~", "retire": "-", "keep": " "}
+
+
+def diff(found: Iterable[Change]) -> Iterator[str]:
+    """Say line by line what changes: `~ ml.monitors.v1 production/a/miss_rate`, and under it field by field."""
+    for change in found:
+        if change.action == "keep":
+            continue
+        yield f"{_SIGNS[change.action]} {change.topic.name} {change.key}"
+        for name, old, new in change.differences():
+            yield f"    {name}: {json.dumps(new)}" if change.held is None else (
+                f"    {name}: {json.dumps(old)} -> {json.dumps(new)}"
+            )  # fmt: skip
+
+
 async def apply(
-    settings: Settings, path: Path, *, dry_run: bool, as_json: bool, now: Callable[[], datetime] = utc_now
+    settings: Settings,
+    path: Path,
+    *,
+    dry_run: bool,
+    show_diff: bool,
+    prune: bool,
+    as_json: bool,
+    now: Callable[[], datetime] = utc_now,
 ) -> None:
-    """Apply a file; with `dry_run` only say what would be published."""
+    """Apply a file; with `dry_run` or `show_diff` only say what would be published."""
     file = load_monitors_file(path)
     published = Published()
     control = [topics.MODELS, topics.MONITORS]
     await broker.scan(settings, control, published.take, merged=True)
-    found = changes(file, published)
-    rows = [
-        {"action": change.action, "topic": change.topic.name, "key": change.key, "fields": list(change.fields)}
-        for change in found
-    ]
-    show(rows, _COLUMNS, as_json=as_json, empty="The file names no model: nothing to do.")
+    found = changes(file, published, prune=prune)
+    if show_diff and not as_json:
+        for line in diff(found):
+            typer.echo(line)
+    else:
+        show(
+            [_row(change) for change in found],
+            _COLUMNS,
+            as_json=as_json,
+            empty="The file names no model: nothing to do.",
+        )
     records = outputs(found, now())
-    if dry_run:
+    if dry_run or show_diff:
         note(f"Dry run: {len(records)} records would be published.")
         return
     n_published = await broker.publish(settings, control, records)
     note(f"{n_published} records published; {len(found) - n_published} are in force already.")
+
+
+def _row(change: Change) -> dict[str, Any]:
+    differs = [{"field": name, "published": old, "file": new} for name, old, new in change.differences()]
+    return {
+        "action": change.action,
+        "topic": change.topic.name,
+        "key": change.key,
+        "fields": list(change.fields),
+        "differences": differs if change.action != "keep" else [],
+    }

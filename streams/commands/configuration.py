@@ -27,7 +27,14 @@ from streams.settings import Settings
 
 PREFIX: Final = "PLUMBLINE_"
 _SECRET: Final = "(set)"  # noqa: S105 - what is shown in place of one
-_TYPE_NAMES: Final = {bool: "true or false", int: "integer", float: "number", str: "text", Path: "path"}
+_TYPE_NAMES: Final = {
+    tuple[str, ...]: "JSON list of texts",
+    bool: "true or false",
+    int: "integer",
+    float: "number",
+    str: "text",
+    Path: "path",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from streams.commands.alerts import read_alerts
 from streams.commands.console import UsageError, note, parse_time, utc_now
 from streams.settings import Settings
 
-Kind = Literal["approve", "reject", "ack", "freeze", "clear_quarantine", "upstream_change"]
+Kind = Literal["approve", "reject", "ack", "freeze", "clear_quarantine", "upstream_change", "drill"]
 
 
 def word(
@@ -93,7 +93,7 @@ async def freeze(
 
 async def acknowledge(settings: Settings, fingerprint: str, *, actor: str, comment: str) -> None:
     """Say that a person has seen an alert."""
-    book, _ = await read_alerts(settings)
+    book, _, _ = await read_alerts(settings)
     booked = book.get(fingerprint)
     if booked is None:
         msg = f"alert {fingerprint!r} is unknown: expected a fingerprint that `plumbline alerts list` shows"

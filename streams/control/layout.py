@@ -28,6 +28,13 @@ SUM_SQUARED_ERROR: Final = "sum:squared_error"
 SUM_ACTUAL: Final = "sum:actual"
 SUM_ACTUAL_SQUARED: Final = "sum:actual_squared"
 
+LABELLED_AT: Final = "labelled_at"
+RELATIVE_AT: Final = "relative_at"
+SUM_ABS_ERROR_AT: Final = "sum:abs_error_at"
+SUM_SQUARED_ERROR_AT: Final = "sum:squared_error_at"
+SUM_RELATIVE_ERROR_AT: Final = "sum:relative_error_at"
+"""`…_at`: by slot of the prediction; of relative errors only events whose actual value is not zero."""
+
 N_SCORE_BINS: Final = 101
 SCORE_MISSING: Final = N_SCORE_BINS
 FIXED_POINT: Final = 1_000_000

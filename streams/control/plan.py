@@ -179,6 +179,8 @@ class Plan:
                 parts.append((sections.PREDICTION, self.prediction_bins.n_slots))
             parts.append((sections.RESIDUAL, RESIDUAL_BINS.n_slots))
             parts += [(name, 1) for name in REGRESSION_SUMS]
+            if self.prediction_bins is not None:
+                parts += [(name, self.prediction_bins.n_slots) for name in ERRORS_BY_PREDICTION]
         else:
             parts += [(sections.PREDICTION, n_classes), (sections.CONFUSION, n_classes * n_classes)]
             parts += [(sections.SCORE, sections.N_SCORE_BINS + 1)]
@@ -188,6 +190,9 @@ class Plan:
                     (sections.group_outcome_section(name), 4 * len(values))
                     for name, values in self.group_values.items()
                 ]
+            else:
+                # Wrong and right predictions by the score of what was said.
+                parts.append((sections.OUTCOME_SCORE, 2 * sections.N_SCORE_BINS))
         return Layout.of(parts)
 
 
@@ -197,6 +202,15 @@ REGRESSION_SUMS: Final = (
     sections.SUM_ACTUAL,
     sections.SUM_ACTUAL_SQUARED,
 )
+
+ERRORS_BY_PREDICTION: Final = (
+    sections.LABELLED_AT,
+    sections.RELATIVE_AT,
+    sections.SUM_ABS_ERROR_AT,
+    sections.SUM_SQUARED_ERROR_AT,
+    sections.SUM_RELATIVE_ERROR_AT,
+)
+"""What a regression's errors are at each slot of its prediction: what errors are expected of predictions like it."""
 
 
 def make_plan(spec: ModelSpec, reference: Reference | None, monitors: Sequence[Monitor]) -> Plan:

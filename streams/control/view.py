@@ -11,14 +11,13 @@ from schemas import topics
 from schemas.base import Event, milliseconds
 from schemas.deployments import DeploymentEvent, ValidationEvent
 from schemas.identifiers import model_key, split_model_key
-from schemas.models import NAME_PATTERN, ModelSpec
-from schemas.monitors import Monitor, default_monitors
+from schemas.models import ANY_MODEL, NAME_PATTERN, ModelSpec
+from schemas.monitors import Monitor, default_monitors, has_signal
 from schemas.references import Reference
 from streams.control.contradictions import CONTRADICTIONS, ControlError, check_monitor, check_plan, check_reference
 from streams.control.plan import Plan, make_plan
 from streams.engine.processor import Record
 
-ANY_MODEL = "*"
 _MESSAGE_CHARS = 500
 _NAME = re.compile(NAME_PATTERN)
 
@@ -166,9 +165,15 @@ class ControlView:
         return self._inferred(key)
 
     def monitors(self, key: str, cell_ms: int | None = None) -> tuple[Monitor, ...]:
-        """The monitors in force for a cell, sorted by id; those for all models give way to the model's own."""
+        """The monitors in force for a cell, sorted by id; those for all models give way to the model's own.
+
+        Of those for all models only what a model of this task has.
+        """
         environment, _ = split_model_key(key)
-        by_id = {**self._monitors.get(model_key(environment, ANY_MODEL), {}), **self._monitors.get(key, {})}
+        task = self.spec(key, cell_ms).task
+        of_all = self._monitors.get(model_key(environment, ANY_MODEL), {})
+        fitting = {name: history for name, history in of_all.items() if has_signal(task, history[-1].signal)}
+        by_id = {**fitting, **self._monitors.get(key, {})}
         if not by_id:
             return default_monitors(self.spec(key, cell_ms))
         chosen = (_in_force(history, cell_ms) for _, history in sorted(by_id.items()))

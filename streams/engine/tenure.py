@@ -264,5 +264,7 @@ class Tenure:
         for topic, n_records in pending.n_by_topic.items():
             telemetry.RECORDS.labels(stage=label, topic=topic).inc(n_records)
         if pending.last_timestamp_ms:
-            age = max(0.0, (self._parts.clock.wall_ms() - pending.last_timestamp_ms) / 1000)
-            telemetry.PROCESSING_LAG.labels(stage=label, partition=str(self._parts.partition)).set(age)
+            age = (self._parts.clock.wall_ms() - pending.last_timestamp_ms) / 1000
+            partition = str(self._parts.partition)
+            telemetry.PROCESSING_LAG.labels(stage=label, partition=partition).set(max(0.0, age))
+            telemetry.CLOCK_BEHIND.labels(stage=label, partition=partition).set(max(0.0, -age))

@@ -10,21 +10,23 @@ from detectors.outcomes import OutcomeDetector, make_outcome_detector
 from schemas.alerts import AlertEvidence
 from schemas.base import milliseconds
 from schemas.identifiers import ALL_SEGMENT, digest, segment_name
-from schemas.metrics import BurnStatus
+from schemas.metrics import BurnStatus, WindowMetrics
 from schemas.monitors import RIVER_DETECTORS, Monitor
 from schemas.references import Reference
-from schemas.signals import OUTCOME_SIGNALS, RESOURCE_SIGNALS, Signal
+from schemas.signals import ESTIMATE_SIGNALS, OUTCOME_SIGNALS, RESOURCE_SIGNALS, Signal
 from streams.control import layout as sections
 from streams.evaluator import alerting
 from streams.evaluator.alert_evidence import evidence_of_alarm, evidence_of_burn, evidence_of_value
 from streams.evaluator.burning import burn_condition, burn_status, leading
 from streams.evaluator.cells import CellKey
 from streams.evaluator.deployments import mark_cell
+from streams.evaluator.estimating import estimated_value, estimates, why_unreliable
 from streams.evaluator.fairness import rate_difference
 from streams.evaluator.inputs_seen import current_moves, inputs_of, keep_inputs
 from streams.evaluator.lifecycle import Condition
 from streams.evaluator.model import ModelEvaluator
 from streams.evaluator.reading import read_window
+from streams.evaluator.reference_view import ReferenceView
 from streams.evaluator.scene import Scene
 from streams.evaluator.series import Series
 from streams.evaluator.serving import champion
@@ -59,6 +61,7 @@ def close_cell(model: ModelEvaluator, cell_ms: int, *, outcomes: bool, now_ms: i
             is_serving=not serving or key.model_version in serving,
             n_versions=max(1, len({k.model_version for k, _ in present})),
             now_ms=now_ms,
+            maintenance=model.maintenance(cell_ms, cell_ms + plan.cell_ms),
         )
         _close(model, closing)
     end = cell_ms + max((plan.cell_ms for _, plan in present), default=milliseconds(model.spec().cell))
@@ -76,7 +79,7 @@ def _close(model: ModelEvaluator, closing: Closing) -> None:
     watched = Watched(readings={}, statistics={}, thresholds={})
     scene = _scene(model, closing, view.reference if view else None)
     burns: list[BurnStatus] = []
-    if closing.is_serving:
+    if closing.is_judged:
         watched = watch(
             series=series,
             share=model.derived.weights(model.key, closing.plan, cell_ms),
@@ -92,8 +95,21 @@ def _close(model: ModelEvaluator, closing: Closing) -> None:
         _remember_moves(model, closing, watched)
         scene = _scene(model, closing, view.reference if view else None)
         _advance_detectors(model, closing, series, watched, scene)
-        burns = _advance_values(model, closing, scene)
-    model.publish(window_metrics(model.state, closing, series, watched, scene, burns))
+        burns = _advance_values(model, closing, scene, view)
+    window = window_metrics(model.state, closing, series, watched, scene, burns)
+    model.publish(_with_estimates(model, closing, view, window))
+
+
+def _with_estimates(
+    model: ModelEvaluator, closing: Closing, view: ReferenceView | None, window: WindowMetrics
+) -> WindowMetrics:
+    """Performance without labels; of a matured window for its labelled events, beside what they turned out to be."""
+    found = estimates(closing.counted(), view, realised=window.values if closing.outcomes else None)
+    if not found:
+        return window
+    version = closing.key.model_version
+    doubts = why_unreliable(model.state.alerts.values(), model.monitors(closing.key.cell_ms), version)
+    return window.model_copy(update={"estimates": found, "estimates_unreliable": doubts})
 
 
 def _scene(model: ModelEvaluator, closing: Closing, reference: Reference | None) -> Scene:
@@ -178,14 +194,16 @@ def _mark_history(model: ModelEvaluator, key: CellKey, alarm: Alarm) -> None:
         mark_cell(model, key.model_version, key.cell_ms, critical=is_page)
 
 
-def _advance_values(model: ModelEvaluator, closing: Closing, scene: Scene) -> list[BurnStatus]:
+def _advance_values(
+    model: ModelEvaluator, closing: Closing, scene: Scene, view: ReferenceView | None
+) -> list[BurnStatus]:
     """Take threshold monitors, error budgets and river's detectors."""
     burns: list[BurnStatus] = []
     for monitor in model.monitors(closing.key.cell_ms):
         if monitor.signal in RESOURCE_SIGNALS or _is_outcome(monitor) is not closing.outcomes:
             continue
         if monitor.detector == "threshold":
-            condition, value, n, segment = _worst_segment(closing, monitor)
+            condition, value, n, segment = _worst_segment(closing, monitor, view)
             evidence = evidence_of_value(monitor, value, n, scene, segment)
             step_alert(model, monitor, condition, scene, evidence, [])
         elif monitor.detector == "burn_rate":
@@ -211,22 +229,26 @@ def _is_outcome(monitor: Monitor) -> bool:
     return monitor.signal in OUTCOME_SIGNALS
 
 
-def _worst_segment(closing: Closing, monitor: Monitor) -> tuple[Condition, float | None, int, str]:
+def _worst_segment(
+    closing: Closing, monitor: Monitor, view: ReferenceView | None
+) -> tuple[Condition, float | None, int, str]:
     """A threshold monitor's value in each segment that it watches; the worst one decides."""
     segments = [ALL_SEGMENT]
     for dimension in monitor.by:
         segments += [segment_name(dimension, v) for v in closing.plan.segment_values.get(dimension, ())]
     found = []
     for segment in segments:
-        value, n = signal_value(closing.counted(segment), monitor)
+        value, n = signal_value(closing.counted(segment), monitor, view)
         found.append((threshold_condition(monitor, value, n), value, n, segment))
     order = [Condition.BREACH, Condition.BETWEEN, Condition.CLEAR, Condition.NO_DATA]
     return min(found, key=lambda item: order.index(item[0]))
 
 
-def signal_value(counted: Counted, monitor: Monitor) -> tuple[float | None, int]:
-    """A signal's value in a window and the events it rests on."""
+def signal_value(counted: Counted, monitor: Monitor, view: ReferenceView | None = None) -> tuple[float | None, int]:
+    """A signal's value in a window and the events it rests on; the reference is asked for what is estimated."""
     signal = monitor.signal
+    if signal in ESTIMATE_SIGNALS:
+        return estimated_value(estimates(counted, view), monitor), int(counted.total(sections.N_PREDICTIONS))
     if signal in FAIRNESS:
         groups = [monitor.group] if monitor.group else list(counted.plan.group_values)
         found = [rate_difference(counted, group, signal) for group in groups]

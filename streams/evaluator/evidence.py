@@ -23,7 +23,7 @@ from streams.evaluator.state import ArmState, CellRecord, DeploymentState, Model
 BASELINE_LEVEL: Final = 0.01
 """Error probability of the previous version's upper bound."""
 SHIFTED_E_VALUE: Final = 20.0
-"""A control has shifted when its own e-process reaches this."""
+"""A control has shifted when its own e-process reaches this, and has held when its mirrored one does."""
 CALM_MS: Final = milliseconds(timedelta(days=7))
 """A previous version is in reference without a drift verdict in its last seven served days."""
 
@@ -107,12 +107,25 @@ def feed_arm(state: DeploymentState, version: str, kind: str, count: CellCount) 
     """Take a matured cell of a concurrent control into its own process."""
     arm = state.arms.setdefault(version, ArmState(kind=kind))
     arm.process = _bet(arm.process, state.m0, state.inflation, count)
+    arm.held = _bet_below(
+        arm.held, max(_lower(state.n, state.n_bad, state.inflation), state.m0), state.inflation, count
+    )
     arm.n += count.n
 
 
 def _bet(process: list[float], m0: float, inflation: float, count: CellCount) -> list[float]:
     kept = EProcess.from_list(process) if process else EProcess()
     kept.update(BoundedMean(m0=m0, inflation=inflation).bernoulli_log_bets(count.n_bad, count.n - count.n_bad))
+    return kept.to_list()
+
+
+def _bet_below(process: list[float], level: float, inflation: float, count: CellCount) -> list[float]:
+    """Bet that a rate lies below a level."""
+    if level >= 1:
+        return process
+    kept = EProcess.from_list(process) if process else EProcess()
+    test = BoundedMean(m0=1.0 - level, inflation=inflation, side="lower")
+    kept.update(test.bernoulli_log_bets(count.n_bad, count.n - count.n_bad))
     return kept.to_list()
 
 
@@ -149,18 +162,14 @@ def feed_recovery(state: RecoveryState, version: str, count: CellCount) -> None:
     state.n_target += count.n_predictions
     state.n += count.n
     state.n_bad += count.n_bad
-    level = max(_failed_lower(state), state.m0)
-    if level < 1:
-        kept = EProcess.from_list(state.process) if state.process else EProcess()
-        test = BoundedMean(m0=1.0 - level, inflation=state.inflation, side="lower")
-        kept.update(test.bernoulli_log_bets(count.n_bad, count.n - count.n_bad))
-        state.process = kept.to_list()
+    level = max(_lower(state.n_failed_relevant, state.n_failed_bad, state.inflation), state.m0)
+    state.process = _bet_below(state.process, level, state.inflation, count)
 
 
-def _failed_lower(state: RecoveryState) -> float:
-    """Lower confidence bound of the failed version's rate."""
-    worth = state.n_failed_relevant / state.inflation
-    share = state.n_failed_bad / state.n_failed_relevant if state.n_failed_relevant else 0.0
+def _lower(n: int, n_bad: int, inflation: float) -> float:
+    """Lower confidence bound of a version's rate."""
+    worth = n / inflation
+    share = n_bad / n if n else 0.0
     return clopper_pearson_lower(share * worth, worth, BASELINE_LEVEL)
 
 
@@ -261,18 +270,30 @@ def _onset(state: DeploymentState | None, process: EProcess, cell_length_ms: int
 
 
 def _controls(state: DeploymentState | None, min_samples: int) -> list[ControlArm]:
+    """Controls, fed once they have said something: that they shifted too, or that they are better than the version.
+
+    A control with a tenth of the traffic needs longer than the version itself; while it is silent it is no witness.
+    """
     if state is None:
         return []
-    return [
-        ControlArm(
-            kind="shadow" if arm.kind == "shadow" else "holdback",
-            name=version,
-            n=arm.n,
-            is_fed=arm.n >= min_samples,
-            has_shifted=EProcess.from_list(arm.process).e_value >= SHIFTED_E_VALUE,
+    controls = []
+    for version, arm in sorted(state.arms.items()):
+        has_shifted = _e_value(arm.process) >= SHIFTED_E_VALUE
+        has_spoken = has_shifted or _e_value(arm.held) >= SHIFTED_E_VALUE
+        controls.append(
+            ControlArm(
+                kind="shadow" if arm.kind == "shadow" else "holdback",
+                name=version,
+                n=arm.n,
+                is_fed=arm.n >= min_samples and has_spoken,
+                has_shifted=has_shifted,
+            )
         )
-        for version, arm in sorted(state.arms.items())
-    ]
+    return controls
+
+
+def _e_value(process: list[float]) -> float:
+    return EProcess.from_list(process).e_value if process else 1.0
 
 
 def describe_past(

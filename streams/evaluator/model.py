@@ -9,11 +9,13 @@ from schemas.alerts import Alert, Resolution
 from schemas.base import Event, from_milliseconds, milliseconds
 from schemas.deployments import DeploymentEvent
 from schemas.identifiers import digest
+from schemas.maintenance import Maintenance
 from schemas.metrics import WindowMetrics
 from schemas.models import ModelSpec
 from schemas.monitors import Monitor
 from schemas.profiles import DeltaPart, Heartbeat, ProfileDelta
 from streams.control.blocks import Block, unpack_blocks
+from streams.control.calendar import maintenance_of
 from streams.control.plan import Plan
 from streams.control.view import ControlView
 from streams.evaluator import clock
@@ -108,6 +110,10 @@ class ModelEvaluator:
     def monitors(self, cell_ms: int) -> tuple[Monitor, ...]:
         """The monitors in force for a cell."""
         return self.control.monitors(self.key, cell_ms)
+
+    def maintenance(self, cell_ms: int, end_ms: int) -> Maintenance | None:
+        """The maintenance that covers a part of a cell: nothing of it is judged."""
+        return maintenance_of(self.spec(), cell_ms, end_ms)
 
     def deployments(self) -> list[DeploymentEvent]:
         """Deployments of the model, announced or inferred, in order of time."""

@@ -233,7 +233,8 @@ def close_due(model: ModelEvaluator) -> None:
     due += [(at_ms, True, cell_ms) for cell_ms, at_ms in outcomes.items()]
     for at_ms, with_outcomes, cell_ms in sorted(due):
         close_cell(model, cell_ms, outcomes=with_outcomes, now_ms=at_ms)
-        if evidence_matures_with(model, outcomes=with_outcomes):
+        in_maintenance = model.maintenance(cell_ms, cell_ms + milliseconds(model.spec().cell)) is not None
+        if evidence_matures_with(model, outcomes=with_outcomes) and not in_maintenance:
             observe_cell(model, cell_ms, at_ms, outcomes=with_outcomes)
         model.retire_alerts(at_ms, outcomes=with_outcomes)
         if with_outcomes:

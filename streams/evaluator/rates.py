@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
@@ -17,6 +18,7 @@ from schemas.monitors import Monitor
 from schemas.signals import Signal
 from streams.control import layout as sections
 from streams.control.plan import RESIDUAL_BINS
+from streams.evaluator.estimating import residual_values
 from streams.evaluator.reference_view import ReferenceView
 from streams.evaluator.series import Reading, Series
 from streams.evaluator.signals import LOWER_IS_WORSE, QUANTILE_SIGNALS, Counted, is_rate_of, rate_pair
@@ -80,6 +82,42 @@ def first_slot_of(signal: Signal, view: ReferenceView, segment: str) -> int | No
         return None
     section, bins, q = QUANTILE_SIGNALS[signal]
     return view.first_slot_above(section, bins, q, segment)
+
+
+def read_calibration(series: Series, window: Counted, view: ReferenceView | None, n_series: int) -> Reading:
+    """The self-audit: whether outcomes still are what the calibration on the reference makes of their scores.
+
+    The value is the realised accuracy less the estimated one, of the events that have both.
+    """
+    if window.plan.spec.task is TaskKind.REGRESSION:
+        return Reading(0, None, None, why="only models with classes have score bins")
+    counts = window.section(sections.OUTCOME_SCORE)
+    n = int(counts.sum())
+    tables = None if view is None else view.kept(("residual_values",), partial(residual_values, view))
+    if view is None or tables is None:
+        return Reading(n, None, None, why="the reference holds too few labelled scores")
+    value = 2.0 * float(tables[0] @ counts) / n - 1.0 if n else None
+    tests: list[tuple[MeanTest, NDArray[np.float64]]] = []
+    for number, values in enumerate(tables):
+        key = f"{series.monitor.monitor_id}#{number}"
+        baseline = view.mean(key, series.segment, sections.OUTCOME_SCORE, values, n_series=2 * n_series)
+        test = None if baseline is None else mean_test(
+            "both", upper=baseline.upper, lower=baseline.lower, tolerance=series.monitor.tolerance / 2.0,
+            inflation=baseline.inflation,
+        )  # fmt: skip
+        if test is None:
+            return Reading(n, value, None, why="the reference holds too little of this series")
+        tests.append((test, values))
+    bets = np.concatenate([test.log_bets(values, counts) for test, values in tests])
+    return Reading(n, value, 0.0, bets, partial(_both_clear, tests, counts))
+
+
+def _both_clear(
+    tests: Sequence[tuple[MeanTest, NDArray[np.float64]]], counts: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """The smaller of the bets, which is fair whichever of the two is still out of true."""
+    bets = [test.mirrored().log_bets(values, counts) for test, values in tests]
+    return np.asarray(np.minimum(*bets))
 
 
 def read_loss(series: Series, window: Counted, view: ReferenceView | None, n_series: int) -> Reading:

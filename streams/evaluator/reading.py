@@ -7,11 +7,11 @@ from itertools import groupby
 from typing import Final
 
 from schemas.monitors import Monitor
-from schemas.signals import INPUT_DRIFT_SIGNALS, OUTCOME_SIGNALS
+from schemas.signals import INPUT_DRIFT_SIGNALS, OUTCOME_SIGNALS, Signal
 from streams.control.calendar import cell_of_week
 from streams.control.plan import Plan
 from streams.evaluator.distributions import read_distributions
-from streams.evaluator.rates import LOSSES, read_loss, read_rate
+from streams.evaluator.rates import LOSSES, read_calibration, read_loss, read_rate
 from streams.evaluator.reference_view import ReferenceView
 from streams.evaluator.series import Reading, Series
 from streams.evaluator.signals import Counted
@@ -59,7 +59,9 @@ def read_window(
             continue
         for one in own:
             window = counted(one.segment)
-            if monitor.signal in LOSSES:
+            if monitor.signal is Signal.ESTIMATOR_UNRELIABLE:
+                yield one.key, read_calibration(one, window, view, n_series)
+            elif monitor.signal in LOSSES:
                 yield one.key, read_loss(one, window, view, n_series)
             else:
                 yield one.key, read_rate(one, window, view, context, n_series)

@@ -55,7 +55,8 @@ def _close(model: ModelEvaluator, version: str, cell: ResourceCell, length_ms: i
         coverage=None,
         moves=Moves(),
     )
-    for monitor in monitors:
+    maintenance = model.maintenance(cell.cell_ms, cell.cell_ms + length_ms)
+    for monitor in monitors if maintenance is None else ():
         _judge(model, monitor, values.get(_name(monitor.signal)), cell.n, scene)
     model.publish(
         WindowMetrics(
@@ -66,7 +67,7 @@ def _close(model: ModelEvaluator, version: str, cell: ResourceCell, length_ms: i
             window_start=from_milliseconds(cell.cell_ms),
             window_end=from_milliseconds(cell.cell_ms + length_ms),
             values=values,
-            details={"n_events": cell.n},
+            details={"n_events": cell.n} | ({} if maintenance is None else {"maintenance": maintenance.comment}),
         )
     )
 

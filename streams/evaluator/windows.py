@@ -12,6 +12,7 @@ import numpy as np
 from detectors.verdict import Status
 from schemas.base import from_milliseconds
 from schemas.identifiers import ALL_SEGMENT
+from schemas.maintenance import Maintenance
 from schemas.metrics import BurnStatus, WindowMetrics
 from schemas.models import TaskKind
 from schemas.monitors import Monitor
@@ -40,6 +41,13 @@ class Closing:
     is_serving: bool
     n_versions: int
     now_ms: int
+    maintenance: Maintenance | None = None
+    """What it overlaps of the model's calendar."""
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether its counts go to detectors: the version serves, and nobody works on it."""
+        return self.is_serving and self.maintenance is None
 
     @property
     def end_ms(self) -> int:
@@ -97,6 +105,7 @@ def window_metrics(
         plan_id=closing.plan.plan_id,
         reference_id=scene.reference.reference_id if scene.reference else "",
         config_revision=scene.config_revision,
+        details={} if closing.maintenance is None else {"maintenance": closing.maintenance.comment},
     )
 
 

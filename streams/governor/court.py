@@ -9,12 +9,13 @@ from schemas.base import Event, from_milliseconds, milliseconds
 from schemas.deployments import DeploymentEvent
 from schemas.evidence import ControlArm, RollbackEvidence
 from schemas.identifiers import model_key
-from schemas.incidents import Intervention
+from schemas.incidents import Incident, Intervention
 from schemas.rollbacks import RollbackCommand, RollbackState, RollbackStatus
 from streams.control.view import ControlView
 from streams.governor import audit, incidents
 from streams.governor.commands import in_state, make_command, may_follow
-from streams.governor.notices import ineffective_alert, retrain_alert
+from streams.governor.drills import drill_command
+from streams.governor.notices import executed_at_last, expired_alert, ineffective_alert, retrain_alert
 from streams.governor.policy import Decision, decide
 from streams.governor.rules import Rule
 from streams.governor.situation import Situation
@@ -69,6 +70,15 @@ class Court:
             self._order(situation, decision)
         elif decision.refused_by.is_news and decision.reason not in situation.case.refused:
             self._refuse(situation, decision, decision.refused_by)
+        self._note(incidents.take_onset(self._incidents, evidence))
+
+    def _note(self, incident: Incident | None) -> None:
+        if incident is not None:
+            self.published.append(incident)
+            self.changed = True
+
+    def _deployment(self, key: str, deployment_id: str) -> DeploymentEvent | None:
+        return next((d for d in self._control.deployments(key) if d.deployment_id == deployment_id), None)
 
     def _case(self, evidence: RollbackEvidence) -> Case:
         name = f"{model_key(evidence.environment, evidence.model_name)}#{evidence.deployment_id}"
@@ -164,6 +174,7 @@ class Court:
         )
         self._publish(command)
         self._audit(command, "refuse")
+        self._note(incidents.take_command(self._incidents, self._ledger, command))
         if rule.wants_retraining:
             self.published.append(retrain_alert(evidence, rule.name))
         self.n_decisions += 1
@@ -175,9 +186,8 @@ class Court:
         case.command = command.to_bytes()
         self._publish(command)
         self._audit(command, command.state.value)
-        incident = incidents.take_command(self._incidents, self._ledger, command)
-        if incident is not None:
-            self.published.append(incident)
+        deployment = self._deployment(model_key(command.environment, command.model_name), command.deployment_id)
+        self._note(incidents.take_command(self._incidents, self._ledger, command, deployment))
         self.n_decisions += 1
 
     def _publish(self, command: RollbackCommand) -> None:
@@ -234,6 +244,9 @@ class Court:
         )
         if status.state is RollbackState.SUCCEEDED:
             self._quarantine(command)
+            if command.attempt > 1:
+                done = in_state(command, status.state, at=status.reported_at, actor=status.executor)
+                self.published.append(executed_at_last(done))
         elif status.state is RollbackState.FAILED:
             case.retry_after_ms = now_ms + _RETRY_MS * 2**case.attempt
         elif status.state is RollbackState.NOOP:
@@ -251,16 +264,22 @@ class Court:
         """Group an alert into its incident, and remember when its model shifted."""
         if alert.labels.get("owner_stage") == "governor":
             return
-        incident = incidents.take_alert(self._incidents, self._ledger, alert)
-        if incident is not None:
-            self.published.append(incident)
+        key = model_key(alert.labels["environment"], alert.labels["model_name"])
+        self._note(
+            incidents.take_alert(
+                self._incidents,
+                self._ledger,
+                alert,
+                sources=self._control.spec(key).feature_sources,
+                deployment=self._deployment(key, alert.lineage.deployment_id),
+            )
+        )
         if alert.status is AlertStatus.FIRING:
-            key = model_key(alert.labels["environment"], alert.labels["model_name"])
             self._ledger.shifted[key] = milliseconds(alert.starts_at)
             self.changed = True
 
-    def take_intervention(self, said: Intervention) -> None:
-        """Do what a person (or an upstream system) says, once."""
+    def take_intervention(self, said: Intervention, now_ms: int) -> None:
+        """Do what a person (or an upstream system) says, once; `now_ms` is its record's append time."""
         if said.intervention_id in self._ledger.seen_interventions:
             return
         self._ledger.seen_interventions = [*self._ledger.seen_interventions[-999:], said.intervention_id]
@@ -281,6 +300,10 @@ class Court:
             self._ledger.upstream[key] = [*self._ledger.upstream.get(key, [])[-99:], change]
         elif said.kind in {"approve", "reject"}:
             self._answer(said)
+        elif said.kind == "drill":
+            self._drill(said, key, now_ms)
+        for incident in incidents.take_word(self._incidents, said):
+            self._note(incident)
         self.published.append(
             audit.append(
                 self._ledger,
@@ -291,6 +314,18 @@ class Court:
                 subject=said.subject,
                 at=said.at,
                 cause=said.comment,
+            )
+        )
+
+    def _drill(self, said: Intervention, key: str, now_ms: int) -> None:
+        """Order a rehearsal; it has no case, enters no incident, and counts for no limit."""
+        self._publish(
+            drill_command(
+                said,
+                current=self._current(key, said.at),
+                deployments=self._control.deployments(key),
+                quarantined=self._quarantined(key),
+                now_ms=now_ms,
             )
         )
 
@@ -317,4 +352,7 @@ class Court:
             ):
                 continue
             case.retry_after_ms = now_ms + _RETRY_MS * 2**case.attempt
-            self._say(case, in_state(command, RollbackState.EXPIRED, at=command.decided_at, actor=GOVERNOR))
+            expired = in_state(command, RollbackState.EXPIRED, at=command.decided_at, actor=GOVERNOR)
+            self._say(case, expired)
+            if command.state is not RollbackState.REQUESTED:  # that one waited for a person, not for an executor
+                self.published.append(expired_alert(expired))

@@ -130,7 +130,7 @@ def _take(court: Court, topic: str, record: Record, key: str | None) -> DeadLett
             if not _is_signed(record, key):
                 message = f"{topic}: header {SIGNATURE_HEADER} is missing or wrong: expected one by the governor's key"
                 return DeadLetter(record=record, reason="signature", message=message)
-            court.take_intervention(Intervention.model_validate_json(value))
+            court.take_intervention(Intervention.model_validate_json(value), record.timestamp)
         else:
             court.take_status(RollbackStatus.model_validate_json(value), record.timestamp)
     except ValidationError as error:

@@ -56,6 +56,14 @@ class SlotBuilder:
         scaled = np.clip(np.nan_to_num(values, nan=0.0), -most, most) * FIXED_POINT
         self.sums[self._offsets[section]] = np.rint(scaled).astype(np.int64)
 
+    def add_sums(self, section: str, codes: Array, n_codes: int, values: Array) -> None:
+        """Sum a value at the code of each event; NaN adds nothing."""
+        most = _LARGEST / FIXED_POINT
+        scaled = np.rint(np.clip(np.nan_to_num(values, nan=0.0), -most, most) * FIXED_POINT).astype(np.int64)
+        for code in np.unique(codes).tolist():
+            if 0 <= code < n_codes:
+                self.sums[self._offsets[section] + code] = np.where(codes == code, scaled, 0)
+
     def rows(self) -> SlotRows:
         """All rows, shape (k, n)."""
         return np.stack(self._rows)
@@ -148,6 +156,9 @@ def outcome_slots(plan: Plan, rows: dict[str, Array], actual: Array) -> tuple[Sl
         for i, name in enumerate(plan.group_values):
             codes = rows["groups"][:, i].astype(np.int32) * 4 + true * 2 + said
             out.add(sections.group_outcome_section(name), codes, known)
+    else:
+        scored = known & (rows["score"] != SCORE_MISSING)
+        out.add(sections.OUTCOME_SCORE, (true == said) * N_SCORE_BINS + rows["score"], scored)
     return out.rows(), out.sums
 
 
@@ -161,3 +172,22 @@ def _residuals(plan: Plan, predicted: Array, actual: Array, out: SlotBuilder) ->
         out.add_sum(sections.SUM_ACTUAL, np.where(known, actual / scale, 0.0))
         out.add_sum(sections.SUM_SQUARED_ERROR, residual**2)
         out.add_sum(sections.SUM_ACTUAL_SQUARED, np.where(known, (actual / scale) ** 2, 0.0))
+    if plan.prediction_bins is not None:
+        _errors_by_prediction(plan, predicted, actual, residual, out)
+
+
+def _errors_by_prediction(plan: Plan, predicted: Array, actual: Array, residual: Array, out: SlotBuilder) -> None:
+    bins = plan.prediction_bins
+    if bins is None:
+        return
+    known = ~np.isnan(residual)
+    codes = bins.encode(predicted).astype(np.int32)
+    has_ratio = known & (actual != 0.0)
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        relative = np.abs((predicted - actual) / actual)
+        squared = residual**2
+    out.add(sections.LABELLED_AT, codes, known)
+    out.add(sections.RELATIVE_AT, codes, has_ratio)
+    out.add_sums(sections.SUM_ABS_ERROR_AT, codes, bins.n_slots, np.abs(residual))
+    out.add_sums(sections.SUM_SQUARED_ERROR_AT, codes, bins.n_slots, squared)
+    out.add_sums(sections.SUM_RELATIVE_ERROR_AT, codes, bins.n_slots, np.where(has_ratio, relative, 0.0))

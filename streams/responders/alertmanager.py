@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -35,7 +35,19 @@ NAME: Final = "alertmanager"
 """The name under which metrics know this responder."""
 
 
-def payload(alerts: Sequence[BookedAlert], now: datetime, interval: timedelta) -> list[dict[str, Any]]:
+Remarks = Callable[[Alert, datetime], Mapping[str, str]]
+"""What else is to be said of an alert at a time: annotations."""
+
+
+def no_remarks(alert: Alert, now: datetime) -> Mapping[str, str]:
+    """Nothing else."""
+    del alert, now
+    return {}
+
+
+def payload(
+    alerts: Sequence[BookedAlert], now: datetime, interval: timedelta, remarks: Remarks = no_remarks
+) -> list[dict[str, Any]]:
     """Return what is to be posted: what is firing, and what has ended lately after it had fired.
 
     Parameters
@@ -46,6 +58,8 @@ def payload(alerts: Sequence[BookedAlert], now: datetime, interval: timedelta) -
         Wall clock.
     interval
         Time between posts.
+    remarks
+        Further annotations of each alert.
 
     Returns
     -------
@@ -58,17 +72,19 @@ def payload(alerts: Sequence[BookedAlert], now: datetime, interval: timedelta) -
     posted = []
     for booked in alerts:
         if booked.is_firing(now):
-            posted.append(_postable(booked.alert, now, now + hold))
+            posted.append(_postable(booked.alert, now, now + hold, remarks))
         elif booked.has_ended_lately(now, hold):
-            posted.append(_postable(booked.alert, now, booked.alert.ends_at or booked.alert.updated_at))
+            ended = booked.alert.ends_at or booked.alert.updated_at
+            posted.append(_postable(booked.alert, now, ended, remarks))
     return posted
 
 
-def _postable(alert: Alert, now: datetime, ends_at: datetime) -> dict[str, Any]:
+def _postable(alert: Alert, now: datetime, ends_at: datetime, remarks: Remarks) -> dict[str, Any]:
     starts_at = min(alert.starts_at, now)
+    annotations = {**alert.annotations, **remarks(alert, now)}
     return {
         "labels": {name: value for name, value in alert.labels.items() if value},
-        "annotations": {name: value for name, value in alert.annotations.items() if value},
+        "annotations": {name: value for name, value in annotations.items() if value},
         "startsAt": _rfc3339(starts_at),
         "endsAt": _rfc3339(max(starts_at, ends_at)),
     }
@@ -93,6 +109,8 @@ class AlertmanagerPoster:
         Of one request.
     now
         Wall clock, aware.
+    remarks
+        Further annotations of each alert.
     """
 
     def __init__(
@@ -103,12 +121,14 @@ class AlertmanagerPoster:
         interval: timedelta,
         timeout_seconds: float,
         now: Callable[[], datetime],
+        remarks: Remarks = no_remarks,
     ) -> None:
         self._url = endpoint(url, setting="responders.alertmanager_url", path="/api/v2/alerts")
         self._book = book
         self._interval = interval
         self._timeout_seconds = timeout_seconds
         self._now = now
+        self._remarks = remarks
         self._changed = asyncio.Event()
 
     def changed(self) -> None:
@@ -139,7 +159,7 @@ class AlertmanagerPoster:
         """Post the state in force once; whether all of it was taken. A failure is said and counted, never raised."""
         now = self._now()
         self._book.forget_ended(before=now - HOLD_INTERVALS * self._interval)
-        alerts = payload(self._book.all(), now, self._interval)
+        alerts = payload(self._book.all(), now, self._interval, self._remarks)
         parts = [alerts[start : start + _POST_ALERTS] for start in range(0, len(alerts), _POST_ALERTS)]
         return all([await self._send(client, part) for part in parts])
 

@@ -28,6 +28,7 @@ from streams.responders.executor import (
     Execute,
     Ignore,
     Refuse,
+    Rehearsing,
     ServingSide,
     Settle,
     World,
@@ -153,6 +154,8 @@ class Executor(mode.Service):
             await self._execute(command, current)
         elif isinstance(decision, Refuse):
             await self._answer(command, RollbackState.FAILED, current, f"{decision.reason}: {decision.message}")
+        elif isinstance(decision, Settle) and command.is_drill:
+            await self._rehearse(command, current, decision.message)
         elif isinstance(decision, Settle):
             if decision.state is RollbackState.SUCCEEDED:
                 await self._announce(command)
@@ -184,6 +187,17 @@ class Executor(mode.Service):
             return
         message += f"current_version is {current!r} after the switch: expected {command.to_version!r}"
         await self._answer(command, RollbackState.FAILED, current, message)
+
+    async def _rehearse(self, command: RollbackCommand, current: str | None, message: str) -> None:
+        """Answer a drill: what a switch would meet is looked at where the serving side can say it."""
+        await self._answer(command, RollbackState.ACCEPTED, current)
+        if isinstance(self._serving, Rehearsing):
+            try:
+                await self._serving.check(command)
+            except Exception as error:  # noqa: BLE001 - whatever a serving side raises is its answer
+                await self._answer(command, RollbackState.FAILED, current, f"a drill: check raised {error!r}")
+                return
+        await self._answer(command, RollbackState.NOOP, current, message)
 
     async def _announce(self, command: RollbackCommand) -> None:
         """Publish the deployment that the rollback made, once."""

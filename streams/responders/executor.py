@@ -1,7 +1,7 @@
 """The core of an executor: what is to be done about a command, and the loop that does it exactly so.
 
-Plumbline ships no executor for a serving system of yours; it ships this. Give `Executor` a `ServingSide` (read which
-version serves, switch to another) and run it as a service; the demo's executor is one:
+Plumbline ships two serving sides (an alias in MLflow, programs of yours; docs/rollback.md) and this for any other. Give
+`Executor` a `ServingSide` (read which version serves, switch to another) and run it as a service:
 
     class Alias:                                     # a ServingSide
         async def current_version(self, environment, model_name): return registry.alias(model_name, "champion")
@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from schemas.deployments import DeploymentEvent
 from schemas.identifiers import stable_id
@@ -45,6 +45,14 @@ class ServingSide(Protocol):
 
     def event_time(self) -> datetime:
         """Return now, in the event time of the predictions: the wall clock, except in a replay."""
+
+
+@runtime_checkable
+class Rehearsing(Protocol):
+    """A ServingSide that can say whether a switch would come about, without making it."""
+
+    async def check(self, command: RollbackCommand) -> None:
+        """Raise where `switch` would."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +141,9 @@ def decide(
     if refused is not None:
         reason, message = refused
         return Refuse(command=command, reason=reason, message=message)
+    if command.is_drill:
+        message = f"a drill: {world.current_version} serves, and would be switched to {command.to_version}"
+        return Settle(command=command, state=RollbackState.NOOP, message=message)
     return Execute(command=command)
 
 
@@ -141,7 +152,7 @@ def _ignored(
 ) -> IgnoreReason | None:
     rules: tuple[tuple[bool, IgnoreReason], ...] = (
         (command.state is not RollbackState.APPROVED, "not_approved"),
-        (command.mode == "dry_run", "dry_run"),
+        (command.mode == "dry_run" and not command.is_drill, "dry_run"),
         (answer is not None and answer.state in ENDED, "already_done"),
         (key is not None and not command.is_signed_by(key), "not_authentic"),
         (command.expires_at is not None and command.expires_at <= now, "expired"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 import mode
@@ -13,17 +14,26 @@ from pydantic import ValidationError
 from schemas import topics
 from schemas.alerts import Alert
 from schemas.base import from_milliseconds
+from schemas.incidents import Incident, Intervention
 from schemas.rollbacks import RollbackCommand
 from streams import telemetry
 from streams.engine import dead_letters
 from streams.engine.follower import Follower
 from streams.engine.processor import DeadLetter, Record
 from streams.engine.publisher import Publisher
+from streams.engine.subscription import ALERT_WEBHOOK_GROUP, Subscription
 from streams.engine.topics import TopicNames
-from streams.responders import alertmanager, webhook
+from streams.responders import alert_webhook, alertmanager, webhook
 from streams.responders.alert_book import AlertBook
+from streams.responders.alert_webhook import AlertWebhook
 from streams.responders.alertmanager import AlertmanagerPoster
+from streams.responders.command_serving import CommandServing
+from streams.responders.executing import Executor
+from streams.responders.executor import ServingSide
+from streams.responders.incident_book import IncidentBook
+from streams.responders.mlflow_alias import MlflowAlias
 from streams.responders.webhook import Webhook
+from streams.responders.word_book import WordBook
 from streams.settings import ResponderSettings, Settings, StageName
 
 log = structlog.get_logger(__name__)
@@ -33,25 +43,48 @@ _UTC_NOW: Final[Now] = lambda: datetime.now(UTC)  # noqa: E731 - a value that ca
 
 
 class AlertResponder(mode.Service):
-    """Follows `ml.alerts.v1` and keeps an Alertmanager in line with it."""
+    """Keeps an Alertmanager in line with `ml.alerts.v1`, and says beside each alert what people have said of it."""
 
     def __init__(self, settings: Settings, names: TopicNames, url: str, now: Now) -> None:
         super().__init__()
         chosen: ResponderSettings = settings.responders
         self._book = AlertBook()
+        self._words = WordBook()
+        self._incidents = IncidentBook()
         self._poster = AlertmanagerPoster(
             url,
             self._book,
             interval=timedelta(seconds=chosen.alertmanager_interval_seconds),
             timeout_seconds=chosen.timeout_seconds,
             now=now,
+            remarks=self._remarks,
         )
-        self._follower = Follower(settings, names, topics=[topics.ALERTS.name], on_record=self._fold)
+        followed = [topics.ALERTS.name, topics.INTERVENTIONS.name, topics.INCIDENTS.name]
+        self._follower = Follower(settings, names, topics=followed, on_record=self._fold)
 
     def _fold(self, topic: str, record: Record) -> None:
-        alert = _read(Alert, topic, record, alertmanager.NAME)
-        if alert is not None and self._book.apply(alert, from_milliseconds(record.timestamp)):
+        if topic == topics.ALERTS.name:
+            alert = _read(Alert, topic, record, alertmanager.NAME)
+            changed = alert is not None and self._book.apply(alert, from_milliseconds(record.timestamp))
+        elif topic == topics.INCIDENTS.name:
+            incident = _read(Incident, topic, record, alertmanager.NAME)
+            changed = incident is not None and self._incidents.apply(incident)
+        else:
+            said = _read(Intervention, topic, record, alertmanager.NAME)
+            changed = said is not None and said.kind in {"ack", "freeze"}
+            if said is not None:
+                self._words.apply(said)
+        if changed:
             self._poster.changed()
+
+    def _remarks(self, alert: Alert, now: datetime) -> dict[str, str]:
+        ack, freeze = self._words.ack_of(alert), self._words.freeze_of(alert, now)
+        incident = self._incidents.of_alert(alert.fingerprint)
+        return {
+            "acknowledged_by": "" if ack is None else str(ack),
+            "rollbacks_frozen_by": "" if freeze is None else str(freeze),
+            "incident_id": "" if incident is None else incident.incident_id,
+        }
 
     async def on_start(self) -> None:
         """Read what is in force before the first post."""
@@ -83,7 +116,7 @@ class WebhookResponder(mode.Service):
             secret,
             attempts=settings.responders.attempts,
             timeout_seconds=settings.responders.timeout_seconds,
-            dead_letter=self._dead_letter,
+            dead_letter=partial(_publish_letter, self._publisher, names),
             now=now,
         )
         self._follower = Follower(settings, names, topics=[topics.ROLLBACKS.name], on_record=self._fold)
@@ -92,10 +125,6 @@ class WebhookResponder(mode.Service):
         command = _read(RollbackCommand, topic, record, webhook.NAME)
         if command is not None:
             self._webhook.apply(command, record)
-
-    async def _dead_letter(self, letter: DeadLetter) -> None:
-        await self._publisher.publish(dead_letters.to_output(letter, stage=StageName.RESPONDERS, names=self._names))
-        telemetry.DEAD_LETTERS.labels(stage=StageName.RESPONDERS.value, reason=letter.reason).inc()
 
     async def on_start(self) -> None:
         """Read which commands are open before the first delivery."""
@@ -116,6 +145,55 @@ class WebhookResponder(mode.Service):
     @mode.Service.task
     async def _deliver(self) -> None:
         await self._webhook.run()
+
+
+class AlertWebhookResponder(mode.Service):
+    """Tells a webhook of alerts; of several workers one does."""
+
+    def __init__(self, settings: Settings, names: TopicNames, url: str) -> None:
+        super().__init__()
+        self._names = names
+        self._publisher = Publisher(settings, names)
+        chosen = settings.responders
+        secret = chosen.alert_webhook_secret
+        self._webhook = AlertWebhook(
+            url,
+            chosen.alert_webhook_format,
+            key="" if secret is None else secret.get_secret_value(),
+            attempts=chosen.attempts,
+            timeout_seconds=chosen.timeout_seconds,
+            pages_only=chosen.alert_webhook_severity == "page",
+            dead_letter=partial(_publish_letter, self._publisher, names),
+        )
+        self._client = self._webhook.client()
+        self._subscription = Subscription(
+            settings, names, topic=topics.ALERTS, name=ALERT_WEBHOOK_GROUP, handle=self._tell
+        )
+
+    async def _tell(self, record: Record) -> None:
+        alert = _read(Alert, topics.ALERTS.name, record, alert_webhook.NAME)
+        if alert is not None:
+            await self._webhook.tell(self._client, alert, record)
+
+    async def on_start(self) -> None:
+        """Join those who read for this webhook."""
+        await self._publisher.start()
+        await self._subscription.start()
+
+    async def on_stop(self) -> None:
+        """Leave them: what was not told comes again."""
+        await self._subscription.stop()
+        await self._client.aclose()
+        await self._publisher.stop()
+
+    @mode.Service.task
+    async def _watch(self) -> None:
+        await self._subscription.wait()
+
+
+async def _publish_letter(publisher: Publisher, names: TopicNames, letter: DeadLetter) -> None:
+    await publisher.publish(dead_letters.to_output(letter, stage=StageName.RESPONDERS, names=names))
+    telemetry.DEAD_LETTERS.labels(stage=StageName.RESPONDERS.value, reason=letter.reason).inc()
 
 
 class Responders(mode.Service):
@@ -139,9 +217,15 @@ class Responders(mode.Service):
         self.responders: list[mode.Service] = []
         if chosen.alertmanager_url is not None:
             self.responders.append(AlertResponder(settings, names, chosen.alertmanager_url, now))
+        if chosen.alert_webhook_url is not None:
+            self.responders.append(AlertWebhookResponder(settings, names, chosen.alert_webhook_url))
         if chosen.webhook_url is not None and chosen.webhook_secret is not None:
             secret = chosen.webhook_secret.get_secret_value()
             self.responders.append(WebhookResponder(settings, names, chosen.webhook_url, secret, now))
+
+        executor = _executor(settings, names, now)
+        if executor is not None:
+            self.responders.append(executor)
 
     def on_init_dependencies(self) -> list[mode.Service]:
         """Return the children."""
@@ -150,6 +234,29 @@ class Responders(mode.Service):
     async def on_start(self) -> None:
         """Say what runs."""
         log.info("responders_started", responders=[type(each).__name__ for each in self.responders])
+
+
+def _executor(settings: Settings, names: TopicNames, now: Now) -> mode.Service | None:
+    chosen = settings.executor
+    serving: ServingSide
+    if chosen.kind == "mlflow" and chosen.mlflow_url is not None:
+        serving = MlflowAlias(
+            chosen.mlflow_url,
+            alias=chosen.mlflow_alias,
+            name=chosen.mlflow_model,
+            token="" if chosen.mlflow_token is None else chosen.mlflow_token.get_secret_value(),
+            timeout_seconds=chosen.timeout_seconds,
+        )
+    elif chosen.kind == "command":
+        serving = CommandServing(
+            chosen.read_command,
+            chosen.switch_command,
+            timeout_seconds=chosen.timeout_seconds,
+            environment=chosen.pass_variables,
+        )
+    else:
+        return None
+    return Executor(settings=settings, names=names, serving=serving, name=chosen.name, now=now)
 
 
 def _read(kind: Any, topic: str, record: Record, responder: str) -> Any:

@@ -11,14 +11,12 @@ How often
     restart meets at most the commands that nobody has taken yet. The other states are sent once, as they come, and
     not again after a restart: an executor checks `expires_at` anyhow.
 
-Success is any 2xx. 408, 425, 429, 5xx and no answer are tried again, with exponential waits and jitter; any other
-answer is final. Redirects are not followed: a signed command goes to the address that was configured.
+How it is tried says `streams.responders.posting`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,7 +24,6 @@ from typing import Final
 
 import httpx
 import structlog
-import tenacity
 
 from schemas import topics
 from schemas.cloudevents import event_headers
@@ -35,6 +32,7 @@ from schemas.rollbacks import RollbackCommand, RollbackState
 from streams import telemetry
 from streams.engine.processor import DeadLetter, Record
 from streams.responders.endpoints import endpoint, shown
+from streams.responders.posting import NotTakenError, Poster
 from streams.responders.rollback_book import RollbackBook
 from streams.responders.signatures import body_of, signature_headers
 
@@ -46,18 +44,6 @@ FAILED: Final = "webhook_failed"
 IDEMPOTENCY_HEADER: Final = "Idempotency-Key"
 ACTED_ON: Final = frozenset({RollbackState.APPROVED})
 INFORMED_OF: Final = frozenset({RollbackState.EXPIRED, RollbackState.VERIFIED, RollbackState.INEFFECTIVE})
-
-_AGAIN: Final = frozenset({408, 425, 429})
-_FIRST_WAIT_SECONDS: Final = 0.5
-_LONGEST_WAIT_SECONDS: Final = 30.0
-
-
-class _TryAgainError(Exception):
-    """The receiver did not take it, and may the next time."""
-
-
-class _RefusedError(Exception):
-    """The receiver will never take it."""
 
 
 class _OvertakenError(Exception):
@@ -136,13 +122,12 @@ class Webhook:
         now: Callable[[], datetime],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._url = endpoint(url, setting="responders.webhook_url")
+        address = endpoint(url, setting="responders.webhook_url")
+        self._poster = Poster(url=address, responder=NAME, attempts=attempts, sleep=sleep)
         self._secret = secret
-        self._attempts = attempts
         self._timeout_seconds = timeout_seconds
         self._dead_letter = dead_letter
         self._now = now
-        self._sleep = sleep
         self._book = RollbackBook()
         self._open: dict[str, Delivery] = {}
         self._changed = asyncio.Event()
@@ -190,23 +175,17 @@ class Webhook:
 
     async def _deliver(self, client: httpx.AsyncClient, delivery: Delivery) -> None:
         command = delivery.command
-        retrying = tenacity.AsyncRetrying(
-            stop=tenacity.stop_after_attempt(self._attempts),
-            wait=tenacity.wait_exponential_jitter(initial=_FIRST_WAIT_SECONDS, max=_LONGEST_WAIT_SECONDS),
-            retry=tenacity.retry_if_exception_type(_TryAgainError),
-            sleep=self._sleep,
-            reraise=True,
-        )
+        body = body_of(command)
+        headers = request_headers(command, body, self._secret)
         try:
-            await retrying(self._try, client, delivery)
+            await self._poster.post(client, body, headers, before_each=lambda: self._check(delivery))
         except _OvertakenError:
             log.info("webhook_overtaken", rollback_id=command.rollback_id, state=command.state.value)
             telemetry.RESPONSES.labels(responder=NAME, outcome="overtaken").inc()
-        except (_TryAgainError, _RefusedError) as error:
-            tries = retrying.statistics.get("attempt_number", 1)
+        except NotTakenError as error:
             message = (
-                f"{shown(str(self._url))} did not take {command.state} of {command.rollback_id}"
-                f" in {tries} tries: {error}"
+                f"{shown(str(self._poster.url))} did not take {command.state} of {command.rollback_id}"
+                f" in {error.n_tries} tries: {error}"
             )
             log.error("webhook_failed", rollback_id=command.rollback_id, state=command.state.value, error=str(error))
             telemetry.RESPONSES.labels(responder=NAME, outcome="failed").inc()
@@ -215,23 +194,6 @@ class Webhook:
             log.info("webhook_delivered", rollback_id=command.rollback_id, state=command.state.value)
             telemetry.RESPONSES.labels(responder=NAME, outcome="delivered").inc()
 
-    async def _try(self, client: httpx.AsyncClient, delivery: Delivery) -> None:
-        command = delivery.command
-        if self._open.get(command.rollback_id) is not delivery or is_void(command, self._now()):
+    def _check(self, delivery: Delivery) -> None:
+        if self._open.get(delivery.command.rollback_id) is not delivery or is_void(delivery.command, self._now()):
             raise _OvertakenError
-        body = body_of(command)
-        begun = time.perf_counter()
-        try:
-            response = await client.post(self._url, content=body, headers=request_headers(command, body, self._secret))
-        except httpx.HTTPError as error:
-            telemetry.RESPONSES.labels(responder=NAME, outcome="unreachable").inc()
-            raise _TryAgainError(repr(error)) from error
-        finally:
-            telemetry.RESPONSE_SECONDS.labels(responder=NAME).observe(time.perf_counter() - begun)
-        if response.is_success:
-            return
-        telemetry.RESPONSES.labels(responder=NAME, outcome="refused").inc()
-        answer = f"answered {response.status_code}: {response.text[:200]}"
-        if response.status_code in _AGAIN or response.is_server_error:
-            raise _TryAgainError(answer)
-        raise _RefusedError(answer)

@@ -14,6 +14,7 @@ from typing import Final
 from schemas.alerts import Alert, AlertStatus
 from schemas.deployments import ResourceEvent
 from schemas.identifiers import ALL_SEGMENT, model_key
+from schemas.incidents import Incident
 from schemas.metrics import SeriesVerdict, WindowMetrics
 from schemas.rollbacks import RollbackCommand, RollbackState
 from streams import telemetry
@@ -70,7 +71,9 @@ class Exporter:
                 case ResourceEvent():
                     self._own(stage, partition, (observed.environment, observed.model_name))
                     self._export_resources(observed)
-                case RollbackCommand():
+                case Incident():
+                    _export_incident(observed)
+                case RollbackCommand() if not observed.is_drill:
                     telemetry.ROLLBACKS.labels(outcome=_outcome(observed)).inc()
                 case _:
                     continue
@@ -147,6 +150,9 @@ def _values(window: WindowMetrics) -> dict[Labelled, float | None]:
     for labels, verdict in leading:
         values[telemetry.DETECTOR_STATISTIC, labels] = verdict.statistic
         values[telemetry.DETECTOR_THRESHOLD, labels] = verdict.threshold
+    if window.kind == "inputs":
+        for name, estimate in window.estimates.items():
+            values[telemetry.METRIC_VALUE, (f"estimated_{name}", ALL_SEGMENT)] = estimate.value
     for segment, of_segment in {ALL_SEGMENT: window.values, **window.segments}.items():
         for signal, value in of_segment.items():
             values[telemetry.METRIC_VALUE, (signal, segment)] = value
@@ -184,3 +190,13 @@ def _outcome(command: RollbackCommand) -> str:
     if command.state is RollbackState.REFUSED:
         return command.reason.refusal or command.state.value
     return command.state.value
+
+
+def _export_incident(incident: Incident) -> None:
+    """Each incident counts once: when it has closed, and all of it is known."""
+    if incident.status != "closed":
+        return
+    if incident.seconds_to_detect is not None:
+        telemetry.INCIDENT_DETECTION.observe(incident.seconds_to_detect)
+    if incident.seconds_to_resolve is not None:
+        telemetry.INCIDENT_RESOLUTION.observe(incident.seconds_to_resolve)

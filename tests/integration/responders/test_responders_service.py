@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,10 +15,13 @@ from decision_samples import alert, command
 from outside_world import Alertmanager, Receiver
 from pydantic import SecretStr
 
+from brokers.kafka import KafkaBroker
 from brokers.tansu import TansuBroker
 from schemas import topics
+from schemas.alerts import Alert, AlertStatus
 from schemas.base import Event
 from schemas.deployments import DeploymentEvent
+from schemas.incidents import Incident, IncidentMember, Intervention
 from schemas.rollbacks import RollbackCommand, RollbackState, RollbackStatus
 from schemas.topics import Topic
 from streams.commands import broker as broker_commands
@@ -40,7 +44,7 @@ from streams.settings import (
 SECRET = "a secret"
 
 
-def make_settings(broker: TansuBroker, prefix: str, **responders: Any) -> Settings:
+def make_settings(broker: TansuBroker | KafkaBroker, prefix: str, **responders: Any) -> Settings:
     return Settings(
         kafka=KafkaSettings(bootstrap_servers=broker.bootstrap_servers),
         topics=TopicSettings(prefix=f"{prefix}.", events_partitions=2, models_partitions=1),
@@ -117,6 +121,52 @@ async def test_alerts_reach_an_alertmanager_and_survive_our_restart(
         alertmanager.start()
 
 
+async def test_what_people_have_said_and_the_incident_stand_beside_the_alert(
+    tansu: TansuBroker, alertmanager: Alertmanager
+) -> None:
+    settings = make_settings(tansu, "words", alertmanager_url=alertmanager.url, alertmanager_interval_seconds=60.0)
+    await ensure_topics(settings)
+    now = datetime.now(UTC)
+    member = IncidentMember(
+        kind="alert", id="fp-miss", environment="production", model_name="flight-delay", status="firing"
+    )
+    incident = Incident(
+        incident_id="i1", sequence=1, status="open", opened_at=now, updated_at=now, cause="c", members=[member],
+        timeline=[],
+    )  # fmt: skip
+    word = {"model_name": "flight-delay", "actor": "ada", "at": now}
+    service = Responders(settings=settings, names=TopicNames(settings))
+    await publish(settings, topics.ALERTS, alert())
+    await service.start()
+
+    async def annotations() -> dict[str, str]:
+        listed = await alertmanager.alerts()
+        return listed[0]["annotations"] if listed else {}
+
+    async def has(name: str, value: str) -> bool:
+        return (await annotations()).get(name) == value
+
+    await publish(settings, topics.INCIDENTS, incident)
+    await eventually(lambda: has("incident_id", "i1"))
+    await publish(
+        settings,
+        topics.INTERVENTIONS,
+        Intervention(intervention_id="1", kind="ack", subject="fp-miss", comment="on it", **word),
+        Intervention(intervention_id="2", kind="freeze", subject="", **word),
+    )
+    await eventually(lambda: has("acknowledged_by", "ada: on it"))
+    await eventually(lambda: has("rollbacks_frozen_by", "ada"))
+    freeze_over = Intervention(intervention_id="3", kind="freeze", subject="", **{**word, "until": now})
+    await publish(settings, topics.INTERVENTIONS, freeze_over)
+
+    async def is_lifted() -> bool:
+        found = await annotations()
+        return bool(found) and "rollbacks_frozen_by" not in found
+
+    await eventually(is_lifted)
+    await service.stop()
+
+
 async def test_a_command_is_delivered_signed_retried_and_acted_on_once(
     tansu: TansuBroker, receiver: Receiver, answers: Answers
 ) -> None:
@@ -170,6 +220,69 @@ async def test_after_the_last_try_the_command_is_a_dead_letter(
     assert "in 2 tries: answered 500" in reasons["message"]
     assert letters[0].value is not None
     assert RollbackCommand.model_validate_json(letters[0].value).rollback_id == "rollback-1"
+
+
+async def test_alerts_are_told_once_across_restarts_and_two_workers_tell_them_once(
+    kafka: KafkaBroker, receiver: Receiver, answers: Answers
+) -> None:
+    answers.say = lambda number: 503 if number == 1 else 200
+    settings = make_settings(
+        kafka,
+        "told",
+        alert_webhook_url=receiver.url,
+        alert_webhook_secret=SecretStr(SECRET),
+        alert_webhook_format="slack",
+    )
+    await ensure_topics(settings)
+    await publish(settings, topics.ALERTS, alert(name="before"))
+
+    def told() -> list[str]:
+        return [json.loads(body)["text"] for _, body in receiver.requests]
+
+    async def publish_until_told(event: Alert, text: str) -> None:
+        await publish(settings, topics.ALERTS, event)
+        await eventually(lambda: text in told(), seconds=20)
+
+    first = Responders(settings=settings, names=TopicNames(settings))
+    second = Responders(settings=settings, names=TopicNames(settings))
+    await first.start()
+    await second.start()
+    await asyncio.sleep(1)
+    await publish_until_told(alert(), "PAGE miss is out of true")
+    await second.stop()
+    await first.stop()
+    await publish(settings, topics.ALERTS, alert(sequence=2, previous_status="firing"))
+    resolved = alert(AlertStatus.RESOLVED, sequence=3, previous_status="firing")
+    await publish(settings, topics.ALERTS, resolved)  # while nobody listens
+    third = Responders(settings=settings, names=TopicNames(settings))
+    await third.start()
+    await eventually(lambda: "RESOLVED miss is out of true" in told(), seconds=20)
+    await third.stop()
+    assert receiver.acted_on == ["alert-miss-1", "alert-miss-3"]
+    assert all(is_authentic(SECRET, body, headers) for headers, body in receiver.requests)
+
+
+async def test_an_alert_that_no_try_could_tell_is_a_dead_letter(
+    tansu: TansuBroker, receiver: Receiver, answers: Answers
+) -> None:
+    answers.say = lambda _: 400
+    settings = make_settings(tansu, "untold", alert_webhook_url=receiver.url)
+    await ensure_topics(settings)
+    service = Responders(settings=settings, names=TopicNames(settings))
+    await service.start()
+    letters: list[Record] = []
+
+    async def has_letter() -> bool:
+        letters.clear()
+        await publish(settings, topics.ALERTS, alert())
+        await broker_commands.scan(settings, [topics.DEAD_LETTERS], lambda _, record: letters.append(record))
+        return bool(letters)
+
+    await eventually(has_letter, seconds=20)
+    await service.stop()
+    assert why(letters[0])["reason"] == "webhook_failed"
+    assert "did not take firing of alert-miss in 1 tries: answered 400" in why(letters[0])["message"]
+    assert Alert.model_validate_json(letters[0].value or b"").alert_id == "alert-miss"
 
 
 class Alias:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from schemas import topics
 from schemas.monitors import MonitorsFile
-from streams.commands.apply import Change, Published, changes, outputs
+from streams.commands.apply import Change, Published, changes, diff, outputs
 from streams.commands.console import utc_now
 from streams.commands.monitors_file import parse_monitors_file
 from streams.engine.processor import ListRecord
@@ -65,3 +65,53 @@ def test_records_are_cloud_events_with_their_key() -> None:
     assert record.key == b"production/m"
     assert headers["ce_type"] == b"plumbline.models.v1"
     assert headers["ce_subject"] == b"production/m"
+
+
+def test_with_prune_monitors_of_models_that_the_file_does_not_name_are_retired_in_its_environments() -> None:
+    published = Published()
+    for name, environment in (("a", "production"), ("b", "production"), ("b", "staging")):
+        text = f"models: [{{name: {name}, environment: {environment}, monitors: [{{signal: miss_rate}}]}}]"
+        publish(published, changes(parse_monitors_file(text, name="x"), published))
+    only_a = parse_monitors_file("models: [{name: a, monitors: [{signal: miss_rate}]}]", name="x")
+    assert {change.action for change in changes(only_a, published)} == {"keep"}
+    found = changes(only_a, published, prune=True)
+    assert [c for c in actions(found) if c[0] != "keep"] == [("retire", "production/b/miss_rate")]
+    publish(published, found)
+    assert {change.action for change in changes(only_a, published, prune=True)} == {"keep"}
+
+
+def test_monitors_for_every_model_are_published_under_a_star() -> None:
+    every = parse_monitors_file("models: [{name: '*', monitors: [{signal: miss_rate}, {signal: mae}]}]", name="x")
+    assert actions(changes(every, Published())) == [
+        ("create", "production/*"),
+        ("create", "production/*/miss_rate"),
+        ("create", "production/*/mae"),
+    ]
+
+
+def test_the_diff_says_field_by_field_what_changes() -> None:
+    published = Published()
+    publish(published, changes(file("{signal: miss_rate}", "{signal: latency_p95}"), published))
+    lines = list(
+        diff(
+            changes(
+                file(
+                    "{signal: miss_rate, severity: page}",
+                    "{signal: cost_mean, detector: threshold, thresholds: {set: 2}}",
+                ),
+                published,
+            )
+        )
+    )
+    assert lines == [
+        "~ ml.monitors.v1 production/m/miss_rate",
+        '    severity: "ticket" -> "page"',
+        "+ ml.monitors.v1 production/m/cost_mean-threshold",
+        '    detector: "threshold"',
+        '    environment: "production"',
+        '    model_name: "m"',
+        '    signal: "cost_mean"',
+        '    thresholds: {"set": 2.0, "clear": null}',
+        "- ml.monitors.v1 production/m/latency_p95",
+        "    retired: false -> true",
+    ]

@@ -334,7 +334,12 @@ def test_apply_dry_run_publishes_nothing(shelf: Shelf, tmp_path: Path) -> None:
     path.write_text("models: [{name: m, monitors: [{signal: miss_rate}]}]")
     assert "2 records would be published" in run("apply", "-f", str(path), "--dry-run").stderr
     assert shelf.published == []
+    shown = run("apply", "-f", str(path), "--diff")
+    assert "+ ml.monitors.v1 production/m/miss_rate" in shown.stdout
+    assert "2 records would be published" in shown.stderr
+    assert shelf.published == []
     assert "2 records published" in run("apply", "-f", str(path)).stderr
+    assert run("apply", "-f", str(path), "--diff", "--prune").stdout == ""
     assert "0 records published; 2 are in force already" in run("apply", "-f", str(path)).stderr
     path.write_text("models: [{name: m, monitors: [{signal: miss_rate, min_samples: -1}]}]")
     assert (

@@ -7,7 +7,7 @@ from decision_samples import NOW, alert, command, record
 from test_cli import Shelf, run, shelf  # noqa: F401 - a fixture
 
 from schemas import topics
-from schemas.incidents import Intervention
+from schemas.incidents import Incident, IncidentMember, Intervention, TimelineEntry
 from schemas.rollbacks import Guard, RollbackState
 from streams.commands.console import utc_now
 
@@ -87,3 +87,32 @@ def test_quarantine_and_upstream_changes(shelf: Shelf) -> None:  # noqa: F811
 def test_a_word_that_makes_no_sense(shelf: Shelf, arguments: list[str], says: str) -> None:  # noqa: F811
     assert says in run(*arguments, code=2).stderr
     assert shelf.published == []
+
+
+def test_an_incident_is_shown_whole_as_text_as_a_report_and_as_json(shelf: Shelf) -> None:  # noqa: F811
+    one = alert()
+    incident = Incident(
+        incident_id="i1", sequence=2, status="closed", opened_at=NOW, updated_at=NOW, closed_at=NOW,
+        cause="production/flight-delay|d-8", began_at=NOW - timedelta(hours=3), detected_at=NOW - timedelta(hours=1),
+        members=[
+            IncidentMember(
+                kind="alert", id=one.fingerprint, environment="production", model_name="flight-delay", status="resolved"
+            )
+        ],
+        timeline=[TimelineEntry(at=NOW, kind="decision", what="a | b", details={"cooldown": "passed: none"})],
+    )  # fmt: skip
+    shelf.records = [
+        record(topics.ALERTS.name, one, at=utc_now()),
+        record(topics.INCIDENTS.name, incident),
+        record(topics.INCIDENTS.name, incident.model_copy(update={"sequence": 1, "status": "open"})),
+    ]
+    text = run("incidents", "show", "i1").stdout
+    assert "time to detect: 2h" in text
+    assert "time to resolve: 3h" in text
+    assert "cooldown: passed: none" in text
+    report = run("incidents", "show", "i1", "--format", "markdown").stdout
+    assert report.startswith("# Incident: flight-delay in production: deployment d-8\n")
+    assert "| decision | a \\| b |" in report
+    assert Incident.model_validate_json(run("incidents", "show", "i1", "--format", "json").stdout) == incident
+    assert "incident: i1 (closed, 1 members)" in run("alerts", "show", one.fingerprint).stdout
+    assert "'i2' is unknown" in run("incidents", "show", "i2", code=2).stderr

@@ -40,7 +40,9 @@ def refused(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> str:
 def test_every_secret_may_come_from_a_file() -> None:
     names = {each.variable for each in settings_table()}
     assert {f"{each.variable}_FILE" for each in SECRETS} <= names
-    assert {each.name for each in SECRETS} == {"sasl_password", "ssl_key_password", "webhook_secret", "signing_key"}
+    assert {each.name for each in SECRETS} == {
+        "sasl_password", "ssl_key_password", "webhook_secret", "alert_webhook_secret", "signing_key", "mlflow_token",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("secret", SECRETS, ids=lambda each: each.name)

@@ -1,14 +1,19 @@
-"""Cells of the week, and blocks of counts between numpy and the wire."""
+"""Cells of the week, maintenance, and blocks of counts between numpy and the wire."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from schemas.base import format_duration, milliseconds, parse_duration
+from schemas.maintenance import Maintenance
+from schemas.models import ModelSpec
 from streams.control.blocks import Block, compress_blocks, decompress_blocks
-from streams.control.calendar import cell_of_week, cell_start
+from streams.control.calendar import cell_of_week, cell_start, maintenance_of
 
 SIX_HOURS = milliseconds(timedelta(hours=6))
 
@@ -24,6 +29,50 @@ def test_a_cell_has_one_context_and_a_week_has_all(moment: datetime) -> None:
     start = cell_start(milliseconds(moment.replace(tzinfo=UTC)), SIX_HOURS)
     week = {cell_of_week(start + i * SIX_HOURS, SIX_HOURS, "UTC") for i in range(28)}
     assert week == set(range(28))
+
+
+def covered(entry: dict[str, Any], hours: range, *, of: str, time_zone: str = "UTC") -> list[int]:
+    """Which hours of a day (in UTC) an entry covers, cells being hours."""
+    spec = ModelSpec.model_validate({"name": "m", "time_zone": time_zone, "maintenance": [entry]})
+    day, hour = milliseconds(datetime.fromisoformat(of).replace(tzinfo=UTC)), milliseconds(timedelta(hours=1))
+    return [h for h in hours if maintenance_of(spec, day + h * hour, day + (h + 1) * hour) is not None]
+
+
+SUNDAYS = {"starts_at": "2026-01-04T02:30:00+01:00", "duration": "2h", "every": "week"}
+"""At half past two in Berlin, where that is half past one in UTC in winter, and half past midnight in summer."""
+
+
+@pytest.mark.parametrize(
+    ("entry", "day", "hours"),
+    [
+        ({"starts_at": "2026-01-05T03:30:00Z", "duration": "1h"}, "2026-01-05", [3, 4]),
+        ({"starts_at": "2026-01-05T03:00:00Z", "duration": "1h"}, "2026-01-05", [3]),
+        ({"starts_at": "2026-01-05T03:30:00Z", "duration": "1h"}, "2026-01-06", []),
+        ({"starts_at": "2026-01-05T22:00:00Z", "duration": "4h", "every": "day"}, "2026-02-11", [0, 1, 22, 23]),
+        ({"starts_at": "2026-01-05T22:00:00Z", "duration": "4h", "every": "day"}, "2026-01-04", []),
+        ({"starts_at": "2026-01-05T22:00:00Z", "duration": "4h", "every": "day", "until": "2026-02-11T00:00:00Z"},
+         "2026-02-11", [0, 1]),
+        (SUNDAYS, "2026-02-08", [1, 2, 3]),
+        (SUNDAYS, "2026-02-09", []),
+        (SUNDAYS, "2026-07-12", [0, 1, 2]),
+    ],
+)  # fmt: skip
+def test_maintenance_covers_cells_that_it_overlaps(entry: dict[str, Any], day: str, hours: list[int]) -> None:
+    assert covered(entry, range(24), of=day, time_zone="Europe/Berlin" if entry is SUNDAYS else "UTC") == hours
+
+
+@pytest.mark.parametrize(
+    ("entry", "field"),
+    [
+        ({"starts_at": "2026-01-05T03:30:00Z", "duration": "0h"}, "duration"),
+        ({"starts_at": "2026-01-05T03:30:00Z", "duration": "24h", "every": "day"}, "duration"),
+        ({"starts_at": "2026-01-05T03:30:00Z", "duration": "1h", "until": "2026-01-01T00:00:00Z"}, "until"),
+        ({"starts_at": "2026-01-05T03:30:00", "duration": "1h"}, "starts_at"),
+    ],
+)
+def test_maintenance_that_makes_no_sense_is_refused(entry: dict[str, Any], field: str) -> None:
+    with pytest.raises(ValidationError, match=field):
+        Maintenance.model_validate(entry)
 
 
 @given(

@@ -94,6 +94,22 @@ def test_a_monitor_for_all_models_gives_way_to_the_models_own() -> None:
     assert [m.tolerance for m in view.monitors("production/other")] == [0.1]
 
 
+def test_of_what_is_said_of_all_models_each_takes_what_it_has() -> None:
+    view = ControlView()
+    view.apply(topics.MODELS.name, ModelSpec.model_validate({"name": "*", "cell": "1d"}).to_bytes())
+    view.apply(topics.MODELS.name, ModelSpec.model_validate({"name": "m", "task": "regression"}).to_bytes())
+    for signal in (Signal.ERROR_RATE, Signal.MAE, Signal.LATENCY_P95):
+        view.apply(topics.MONITORS.name, Monitor(signal=signal, model_name="*").to_bytes())
+    assert [m.monitor_id for m in view.monitors(KEY)] == ["latency_p95", "mae"]
+    assert [m.monitor_id for m in view.monitors("production/other")] == ["error_rate", "latency_p95"]
+    assert (view.spec("production/other").cell, view.spec("production/other").model_name) == (
+        timedelta(days=1),
+        "other",
+    )
+    assert view.spec(KEY).cell == timedelta(hours=1)
+    assert view.monitors("staging/other")[0].model_name == "other"
+
+
 def test_a_retired_monitor_is_gone() -> None:
     view = ControlView()
     monitor = Monitor(signal=Signal.ERROR_RATE, model_name="m")

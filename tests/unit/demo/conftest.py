@@ -13,9 +13,10 @@ from demo.journal import Journal
 from demo.model import ServedScores, score
 from demo.options import Options
 from demo.registry import Registry
+from demo.scenarios import GOOD_VERSION, SCENARIOS
 from demo.setup import first_departure, load_entry
 from demo.simulator import Simulator
-from demo.traffic import GOOD_VERSION, Traffic
+from demo.traffic import Traffic
 from schemas.base import milliseconds
 
 
@@ -37,8 +38,9 @@ def make_simulator(flights: Flights, scores: ServedScores) -> Callable[..., tupl
         options = Options(**{"start": date(2013, 5, 27), "until": date(2013, 6, 23), **changes})
         first, last = milliseconds(options.start_at), milliseconds(options.until_at)
         chosen = (flights.departure_ms >= first) & (flights.departure_ms < last)
-        kept = ServedScores(minutes=scores.minutes[chosen], hours=scores.hours[chosen])
-        traffic = Traffic(flights.between(first, last), kept, skewed=options.scenario == "skew", seed=options.seed)
+        serving = SCENARIOS[options.scenario].serve(flights, scores, options.deploy_at, options.seed)
+        kept = {version: each.cut(chosen) for version, each in serving.items()}
+        traffic = Traffic(flights.between(first, last), kept, seed=options.seed)
         registry = Registry(reference_id="r", dataset_version="d")
         registry.deploy(GOOD_VERSION, first_departure(traffic, options), cause="release")
         wire = wire or FakeWire()

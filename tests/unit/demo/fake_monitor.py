@@ -64,6 +64,12 @@ class FakeWire:
                     self._succeeded = status.reported_at
         return len(outputs)
 
+    def see(self, now_ms: int) -> None:
+        """It has the simulator's clock."""
+
+    async def pause(self, seconds: float) -> None:
+        """Nothing waits for the wall clock here."""
+
     async def send_bad(self, records: Iterable[BadRecord]) -> list[BadRecord]:
         taken = list(records)
         for bad in taken:

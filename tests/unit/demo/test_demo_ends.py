@@ -31,4 +31,4 @@ def test_what_makes_no_sense_ends_with_2(capsys: pytest.CaptureFixture[str]) -> 
     with pytest.raises(SystemExit) as ended:
         parse(["--broker", "foo"])
     assert ended.value.code == 2
-    assert "expected tansu, kafka, or host:port" in capsys.readouterr().err
+    assert "expected tansu, kafka, memory, or host:port" in capsys.readouterr().err

@@ -32,7 +32,7 @@ def test_everything_can_be_given() -> None:
         (["--deploy", "2013-02-04"], "March"),
         (["--from", "2013-07-01"], "outside"),
         (["--holdback", "1"], "--holdback"),
-        (["--broker", "foo"], "expected tansu, kafka, or host:port"),
+        (["--broker", "foo"], "expected tansu, kafka, memory, or host:port"),
         (["--step", "5h"], "--step"),
         (["--step", "soon"], "--step"),
     ],

@@ -83,6 +83,7 @@ def test_alertmanager_takes_its_configuration():
         (("alertname=FeatureDrift", "severity=ticket", "model_name=flight-delay"), "tickets"),
         (("alertname=PlumblineWorkerDown", "severity=page"), "pager"),
         (("alertname=Unlabelled",), "tickets"),
+        (("alertname=PlumblineWatchdog", "severity=none"), "watchdog"),
     ],
 )
 def test_alertmanager_routes_by_severity(labels: tuple[str, ...], receiver: str):
@@ -119,11 +120,39 @@ def test_prometheus_understands_every_query_of_the_dashboard(tmp_path: Path):
     run("promtool", "check", "rules", tmp_path / "queries.yml")
 
 
+def own_rules() -> list[dict[str, Any]]:
+    return [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+
+
 def test_every_rule_says_how_urgent_it_is_and_what_it_means():
-    for group in yaml.safe_load(RULES.read_text())["groups"]:
-        for rule in group["rules"]:
-            assert rule["labels"]["severity"] in {"page", "ticket"}, rule["alert"]
-            assert {"summary", "description"} <= set(rule["annotations"]), rule["alert"]
+    for rule in own_rules():
+        urgencies = {"none"} if rule["alert"] == "PlumblineWatchdog" else {"page", "ticket"}
+        assert rule["labels"]["severity"] in urgencies, rule["alert"]
+        assert {"summary", "description"} <= set(rule["annotations"]), rule["alert"]
+
+
+def test_every_rule_has_a_runbook():
+    for rule in own_rules():
+        path = rule["annotations"]["runbook_url"]
+        assert path == f"docs/runbooks/{rule['alert']}.md"
+        text = (ROOT / path).read_text()
+        assert text.startswith(f"# {rule['alert']}\n")
+        assert all(part in text for part in ("**What follows.**", "## Look at", "## Do", "**Over** when")), path
+    pages = {page.stem for page in (ROOT / "docs" / "runbooks").glob("*.md")} - {"README"}
+    assert pages == {rule["alert"] for rule in own_rules()}
+
+
+def test_every_rule_has_a_timeline_in_which_it_fires_and_one_in_which_it_does_not():
+    cases = (Path(__file__).parent / "rules_test.yml").read_text()
+    tested = yaml.safe_load(cases)["tests"]
+    fires: dict[str, set[bool]] = {}
+    for case in tested:
+        for check in case.get("promql_expr_test", ()):
+            name = re.search(r'alertname="(\w+)"', check["expr"]).group(1)  # type: ignore[union-attr]
+            fires.setdefault(name, set()).add(check["exp_samples"][0]["value"] > 0)
+        for check in case.get("alert_rule_test", ()):
+            fires.setdefault(check["alertname"], set()).add(bool(check["exp_alerts"]))
+    assert {rule["alert"] for rule in own_rules()} - {n for n, seen in fires.items() if seen == {True, False}} == set()
 
 
 def test_the_dashboard_is_whole():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from detectors.calibration import fit_calibration
+from detectors.calibration import expected_auc, fit_calibration
 from detectors.classification import encode_scores
 from detectors.estimation import estimate_classification, split_scores
 from detectors.exact import exact_auc
@@ -109,3 +109,30 @@ def test_exact_auc_is_that_of_scikit_learn_with_ties():
     assert exact_auc([1, 1], [0.2, 0.3]) is None
     with pytest.raises(ValueError, match="scores"):
         exact_auc([0, 1], [0.2, np.nan])
+
+
+def test_the_area_of_an_isotonic_fit_is_too_large_and_what_cross_validation_finds_of_that_is_taken_off():
+    rng = np.random.default_rng(7)
+    midpoints = (np.arange(N_BINS) + 0.5) / N_BINS
+    shares = rng.dirichlet(np.full(N_BINS, 2.0))
+    probability = midpoints**1.3
+    true = expected_auc(shares * probability, shares * (1.0 - probability))
+    raw, corrected = [], []
+    for _ in range(250):
+        n = rng.multinomial(1000, shares)
+        positives = rng.binomial(n, probability)
+        calibration = fit_calibration([n - positives, positives])
+        expected = shares * calibration.probability
+        area = expected_auc(expected, shares - expected)
+        raw.append(area - true)
+        corrected.append(area - calibration.auc_optimism - true)
+    error = np.std(raw) / 250**0.5
+    assert np.mean(raw) > 3 * error
+    assert abs(np.mean(corrected)) < 2 * error
+    assert np.abs(corrected).mean() < np.abs(raw).mean()
+
+
+def test_the_optimism_is_that_of_the_counts_alone_and_none_where_they_are_too_few():
+    counts = counted(*draw(np.random.default_rng(8), 500)[::-1])
+    assert fit_calibration(counts).auc_optimism == fit_calibration(counts.astype(int)).auc_optimism > 0.0
+    assert fit_calibration([[3, 1], [1, 3]]).auc_optimism == 0.0

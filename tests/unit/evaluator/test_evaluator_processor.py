@@ -267,6 +267,33 @@ def test_a_control_that_shifts_too_is_seen() -> None:
     assert [(arm.name, arm.is_fed, arm.has_shifted) for arm in last.controls] == [("v1", True, True)]
 
 
+def controls_after(n_cells: int, *, n_of_control: int, control_miss: float, miss: float) -> list[tuple[bool, bool]]:
+    """Whether a holdback is fed and has shifted, so many cells after the deployment of a version that errs more."""
+    world = World([PAGE])
+    world.deploy("v1", 0)
+    world.deploy("v2", 60, traffic_ratio=0.9)
+    for number in range(60):
+        world.cell("v1", number)
+    for number in range(60, 60 + n_cells):
+        both = [
+            world.block(world.plan, "v1", number, n=n_of_control, miss=control_miss),
+            world.block(world.plan, "v2", number, miss=miss),
+        ]
+        world.delta(both, until=number)
+    last = evidence(world.run())[-1]
+    assert last.is_complete
+    assert sum(arm.n for arm in last.controls) >= 50, "more than min_samples"
+    return [(arm.is_fed, arm.has_shifted) for arm in last.controls]
+
+
+def test_a_control_that_is_better_than_the_version_under_test_is_a_witness() -> None:
+    assert controls_after(20, n_of_control=400, control_miss=0.2, miss=0.7) == [(True, False)]
+
+
+def test_a_small_control_that_shifts_too_is_no_witness_before_it_is_sure() -> None:
+    assert controls_after(16, n_of_control=15, control_miss=0.34, miss=0.34) == [(False, False)]
+
+
 def test_resources_are_judged_by_threshold() -> None:
     world = World([{"signal": "cpu_ratio", "detector": "threshold", "thresholds": {"set": 0.9}}])
     harness = world.harness()

@@ -1,10 +1,14 @@
 """The alert lifecycle, read as timelines: one column a window of an hour."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.alerts import AlertStatus, Resolution
+from schemas.base import milliseconds
+from schemas.monitors import Monitor
 from streams.evaluator.lifecycle import Condition, Life, Terms, advance, supersede
 
 HOUR = 3_600_000
@@ -75,3 +79,17 @@ def test_never_fires_without_a_breach_that_held(conditions: str, for_hours: int,
             window = conditions[max(0, hour - for_hours) : hour + 1]
             assert window.strip("?")[-1:] == "!", (conditions, states)
             assert not set(window) & set("~.+"), (conditions, states)
+
+
+@given(st.text(alphabet="!~.", max_size=80), st.integers(1, 6))
+def test_on_its_threshold_it_changes_at_most_once_in_every_for(conditions: str, for_hours: int) -> None:
+    """Whatever a statistic does that sits on its threshold; the monitor's own patience is the default one."""
+    monitor = Monitor.model_validate(
+        {"signal": "auc", "detector": "threshold", "thresholds": {"set": 0.7}, "for": f"{for_hours}h"}
+    )
+    states = play(
+        conditions, Terms(for_ms=milliseconds(monitor.for_), keep_firing_ms=milliseconds(monitor.keep_firing))
+    )
+    told = ["F" if state == "F" else "-" for state in states]
+    changes = [hour for hour in range(1, len(told)) if told[hour] != told[hour - 1]]
+    assert all(later - earlier >= for_hours for earlier, later in itertools.pairwise(changes)), (conditions, states)

@@ -53,9 +53,30 @@ def binary(rng: np.random.Generator, broken: bool) -> tuple[dict[str, Any], dict
     )
 
 
+def regression_of_two_kinds(rng: np.random.Generator, broken: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Answers near 30 err four times as much as those near 10; broken, there are more of them."""
+    is_hard = rng.random() < (0.8 if broken else 0.2)
+    said = (30.0 if is_hard else 10.0) + float(rng.normal())
+    error = float(rng.normal(scale=4.0 if is_hard else 1.0))
+    return {"features": {"x": said}, "prediction_value": said}, {"actual_value": said + error}
+
+
+def multiclass_of_two_kinds(rng: np.random.Generator, broken: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """It knows how sure it is; broken, it is unsure more often."""
+    sure = 0.55 if rng.random() < (0.8 if broken else 0.2) else 0.95
+    said, other = rng.choice(["a", "b", "c"], size=2, replace=False)
+    actual = str(said if rng.random() < sure else other)
+    served = {"features": {"x": sure}, "prediction_label": str(said), "prediction_score": sure}
+    return served, {"actual_label": actual}
+
+
 KINDS: dict[str, tuple[dict[str, Any], Maker, str, list[str]]] = {
     "regression": ({"task": "regression"}, regression, "mae", ["mae", "rmse", "r2"]),
     "multiclass": ({"task": "multiclass", "classes": ["a", "b", "c"]}, multiclass, "error_rate", ["accuracy", "f1"]),
+    "regression_of_two_kinds": ({"task": "regression"}, regression_of_two_kinds, "mae", ["mae", "rmse"]),
+    "multiclass_of_two_kinds": (
+        {"task": "multiclass", "classes": ["a", "b", "c"]}, multiclass_of_two_kinds, "error_rate", ["accuracy"],
+    ),
     "binary": (
         {"task": "binary", "groups": ["sex"]}, binary, "brier",
         ["auc", "ece", "log_loss", "brier", "true_positive_rate_difference:sex"],
@@ -133,6 +154,32 @@ def test_each_kind_of_model_is_measured_and_its_break_is_told(kind: str) -> None
     broken_at = START + timedelta(hours=6 * 80)
     assert all(a.starts_at > broken_at for a in alerts)
     assert alerts[0].starts_at <= broken_at + timedelta(days=3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "metrics"),
+    [("regression_of_two_kinds", ["mae", "rmse"]), ("multiclass_of_two_kinds", ["accuracy"])],
+)
+def test_more_of_what_is_hard_is_seen_without_labels(kind: str, metrics: list[str]) -> None:
+    windows, _ = run(kind)
+    matured = {w.window_start: w for w in windows if w.kind == "outcomes"}
+    inputs = {w.window_start: w for w in windows if w.kind == "inputs" and w.window_start in matured}
+    broken_at = START + timedelta(hours=6 * 80)
+    for name in metrics:
+        calm = np.mean([w.estimates[name].value for at, w in inputs.items() if at < broken_at])
+        moved = np.mean([w.estimates[name].value for at, w in inputs.items() if at >= broken_at])
+        became = np.mean([w.values[name] for at, w in matured.items() if at >= broken_at])
+        was = np.mean([w.values[name] for at, w in matured.items() if at < broken_at])
+        assert abs(moved - became) < 0.15 * abs(became - was), name
+        assert abs(calm - was) < 0.15 * abs(became - was), name
+    name = metrics[0]
+    held = [
+        w.estimates[name].lower <= (w.estimates[name].realised or 0.0) <= w.estimates[name].upper
+        for w in matured.values()
+    ]
+    assert np.mean(held) > 0.85
+    if kind.startswith("regression"):
+        assert all(w.estimates["mape"].value > 0 for w in inputs.values())
 
 
 def test_the_regression_metrics_are_in_the_unit_of_the_target() -> None:

@@ -109,7 +109,11 @@ def test_a_rollback_from_evidence_to_verified() -> None:
     assert (last.from_version, last.to_version, last.decided_at) == ("v2", "v1", AS_OF + timedelta(days=3))
     incidents = said(harness, Incident, topics.INCIDENTS)
     assert incidents[-1].status == "closed"
-    assert [entry.what.split()[-1] for entry in incidents[-1].timeline] == GOOD_LIFE
+    assert [entry.kind for entry in incidents[-1].timeline] == [
+        "deployment", "deviation", "command", "command", "execution", "execution", "execution", "verification",
+    ]  # fmt: skip
+    assert incidents[-1].timeline[2].details["quarantined_target"].startswith("passed: ")
+    assert incidents[-1].seconds_to_resolve == (incidents[-1].timeline[-1].at - evidence().onset_at).total_seconds()
 
 
 @pytest.mark.parametrize("batch", [1, 2, 7, 100])
@@ -223,6 +227,33 @@ def test_a_command_that_nobody_executes_expires_and_is_tried_again() -> None:
     assert (again.attempt, again.state.value) == (2, "approved")
     assert again.idempotency_key != commands(harness)[0].idempotency_key
     assert again.rollback_id == commands(harness)[0].rollback_id
+
+
+def test_each_expiry_pages_and_an_attempt_that_is_executed_at_last_ends_it() -> None:
+    harness = court()
+    at = AS_OF
+    for attempt in range(3):
+        harness.now_ms = milliseconds(at)
+        harness.feed([record(topics.EVIDENCE.name, evidence(as_of=at), attempt, at=at)])
+        if attempt < 2:
+            harness.heartbeat(now_ms=milliseconds(at + timedelta(hours=2)))
+        at += timedelta(hours=3)
+    last = commands(harness)[-1]
+    assert (last.attempt, last.state.value) == (3, "approved")
+    harness.feed([record(topics.ROLLBACK_STATUS.name, status(last, "succeeded", 500), 9)])
+    pages = [a for a in said(harness, Alert, topics.ALERTS) if a.labels["alertname"] == "RollbackExpired"]
+    assert [(a.status.value, a.sequence) for a in pages] == [("firing", 1), ("firing", 3), ("resolved", 6)]
+    assert len({a.fingerprint for a in pages}) == 1
+    assert {a.labels["severity"] for a in pages} == {"page"}
+
+
+def test_what_waited_for_a_person_expires_without_a_page() -> None:
+    harness = court("approval")
+    harness.now_ms = milliseconds(AS_OF)
+    harness.feed([record(topics.EVIDENCE.name, evidence(), 0)])
+    harness.heartbeat(now_ms=milliseconds(AS_OF + timedelta(hours=2)))
+    assert states(harness) == ["requested", "expired"]
+    assert said(harness, Alert, topics.ALERTS) == []
 
 
 def test_the_cap_opens_the_breaker() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 import httpx
@@ -28,6 +29,10 @@ class Receiver:
         return httpx.Response(self.answers.pop(0) if len(self.answers) > 1 else self.answers[0], text="said so")
 
 
+async def _nothing(_seconds: float) -> None:
+    """Nothing happens while it waits."""
+
+
 class Bench:
     """A webhook with a receiver, a clock and a place for dead letters."""
 
@@ -35,6 +40,7 @@ class Bench:
         self.receiver = Receiver(*answers)
         self.letters: list[DeadLetter] = []
         self.waits: list[float] = []
+        self.during_wait: Callable[[float], Awaitable[None]] = _nothing
         self.now = NOW
         self.webhook = Webhook(
             "http://ci.example/hook",
@@ -55,6 +61,7 @@ class Bench:
 
     async def _sleep(self, seconds: float) -> None:
         self.waits.append(seconds)
+        await self.during_wait(seconds)
 
     def give(self, given: RollbackCommand, offset: int = 0) -> None:
         self.webhook.apply(given, record(topics.ROLLBACKS.name, given, offset=offset))
@@ -159,7 +166,7 @@ async def test_a_command_that_moved_on_between_two_tries_is_let_go() -> None:
     async def accepted_meanwhile(_seconds: float) -> None:
         bench.give(command(RollbackState.ACCEPTED))
 
-    bench.webhook._sleep = accepted_meanwhile
+    bench.during_wait = accepted_meanwhile
     await bench.deliver()
     assert len(bench.receiver.requests) == 1
     assert bench.letters == []
