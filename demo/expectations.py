@@ -15,6 +15,7 @@ from schemas.models import ModelSpec
 from schemas.rollbacks import RollbackState
 
 EXPIRED_ALERT: Final = "RollbackExpired"
+PROMOTE_ALERT: Final = "PromoteRecommended"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +126,26 @@ def _escalated(run: Run) -> Check:
     )
 
 
+def _recommended(run: Run) -> Check:
+    stories = [story for story in run.journal.fired() if story.name == PROMOTE_ALERT]
+    return Check(
+        name="v2 was recommended",
+        passed=any(story.version == NEW_VERSION for story in stories),
+        observed=", ".join(f"{story.version} {story.first.starts_at:%d %b %H:%M}" for story in stories) or _canary(run),
+        required=f"{PROMOTE_ALERT} on v2",
+    )
+
+
+def _canary(run: Run) -> str:
+    """How the comparison stood at last."""
+    found = [window.canary for window in run.journal.windows if window.canary is not None]
+    if not found:
+        return "no alert, and no comparison"
+    last = found[-1]
+    bounds = f"{last.harm_lower:.3f} to {last.harm_upper:.3f} worse, tolerated {last.tolerance:g}"
+    return f"no alert: {last.verdict} after {last.n_pairs} pairs, {bounds} {'; '.join(last.blocked_by)}"
+
+
 def _is_better(run: Run) -> Check:
     """The truth, as the labels have it; what Plumbline counted of it is in its windows."""
     rates = {version: _miss_rate(run, version) for version in (GOOD_VERSION, NEW_VERSION)}
@@ -158,7 +179,7 @@ _EXPECTED: Final[Mapping[Name, tuple[Callable[[Run], Check], ...]]] = {
     "placebo": (_budget, _nothing_ordered, _nothing_refused),
     "upstream": (_paged, _nothing_ordered, _refused_by("not_deployment_aligned"), _v2_serves),
     "upstream-holdback": (_paged, _nothing_ordered, _refused_by("upstream_cause"), _v2_serves),
-    "better": (_budget, _is_better, _nothing_ordered, _nothing_refused, _v2_serves),
+    "better": (_budget, _is_better, _recommended, _nothing_ordered, _nothing_refused, _v2_serves),
     "executor-down": (_budget, _paged, _all_expired, _nothing_half_done, _escalated),
     "unhealthy-target": (_v1_paged, _paged, _nothing_ordered, _refused_by("no_healthy_target"), _v2_serves),
 }

@@ -82,6 +82,18 @@ class SeriesSeen(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class CanarySeen(msgspec.Struct, frozen=True, kw_only=True):
+    """How a comparison of two versions stands."""
+
+    candidate: str
+    verdict: str
+    n_pairs: int
+    harm_lower: float
+    harm_upper: float
+    tolerance: float
+    blocked_by: list[str] = []
+
+
 class WindowSeen(msgspec.Struct, frozen=True, kw_only=True):
     """The part of a closed window that the report draws."""
 
@@ -95,6 +107,7 @@ class WindowSeen(msgspec.Struct, frozen=True, kw_only=True):
     values: dict[str, float | None] = {}
     findings: dict[str, int] = {}
     verdicts: list[SeriesSeen] = []
+    canary: CanarySeen | None = None
 
 
 class EvidenceSeen(msgspec.Struct, frozen=True, kw_only=True):

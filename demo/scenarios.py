@@ -133,7 +133,7 @@ SCENARIOS: Final[Mapping[Name, Scenario]] = {
     ),
     "better": Scenario(
         what="v1 gets delays in whole half hours, v2 in minutes; a fifth of the traffic stays on v1 to compare",
-        should="no rollback, and nothing refused",
+        should="no rollback, nothing refused, and a recommendation",
         serve=_better, holdback=0.2,
     ),
     "executor-down": Scenario(

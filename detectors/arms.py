@@ -1,8 +1,8 @@
 """Two arms that serve at the same time: a confidence sequence for how much worse one is than the other.
 
 Bad events of a candidate and of the version that it is to replace are paired at random within each cell, so that both
-sides of a pair come from the same time: a base rate that rises moves both. A pair's difference z is -1, 0 or 1. For each
-possible difference d the capital
+sides of a pair come from the same time: a base rate that rises moves both. A pair's difference z is -1, 0 or 1. For
+each possible difference d the capital
 
     K(d) = mean over stakes s of prod (1 + s (z - d))
 

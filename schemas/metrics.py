@@ -83,6 +83,32 @@ class Estimate(Event):
     realised: float | None = None
 
 
+class CanaryStatus(Event):
+    """A version beside the one that it may replace: how much worse it is, at all times at once.
+
+    The difference is that of the share of bad events of the rollback policy's signal.
+    """
+
+    candidate: str
+    baseline: str
+    deployment_id: str
+    signal: str
+    since: Timestamp
+    """The first cell of the sequence: another share of traffic begins a new one."""
+    verdict: Literal["harm", "no_harm", "inconclusive", "blocked"]
+    blocked_by: list[str] = Field(default_factory=list)
+    """Why the arms cannot be compared."""
+    n_pairs: int
+    difference: float | None
+    harm_lower: float
+    """The true difference is at least this, but for the policy's `alpha`."""
+    harm_upper: float
+    """It is at most this, but for one in twenty."""
+    tolerance: float
+    traffic_ratio: float | None
+    """The candidate's share of both arms' predictions."""
+
+
 class WindowMetrics(Event):
     """One closed window of one version.
 
@@ -115,6 +141,8 @@ class WindowMetrics(Event):
     """Performance without labels over all events, by metric."""
     estimates_unreliable: list[str] = Field(default_factory=list)
     """Why the estimates are not to be trusted: monitors with an alert on what they rest on, or what is missing."""
+    canary: CanaryStatus | None = None
+    """Of a version that serves beside the one that it may replace."""
     burns: list[BurnStatus] = Field(default_factory=list)
     """Of monitors with `detector: burn_rate`."""
     plan_id: str = ""

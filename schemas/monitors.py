@@ -325,4 +325,15 @@ def default_monitors(spec: ModelSpec) -> tuple[Monitor, ...]:
         signals.append(Signal.MAE)
     else:
         signals.append(Signal.ERROR_RATE)
-    return tuple(Monitor(signal=signal, environment=spec.environment, model_name=spec.model_name) for signal in signals)
+    owned = {"environment": spec.environment, "model_name": spec.model_name}
+    levels = {Signal.CANARY_HARM: spec.rollback.harm_tolerance, Signal.PROMOTE_RECOMMENDED: 1.0}
+    return (
+        *(Monitor(signal=signal, **owned) for signal in signals),
+        *(
+            Monitor(
+                signal=signal, detector="threshold", thresholds=Thresholds(set=level),
+                keep_firing_for=timedelta(days=1), **owned,
+            )
+            for signal, level in levels.items()
+        ),
+    )  # fmt: skip

@@ -53,6 +53,8 @@ class Signal(StrEnum):
     ESTIMATED_RMSE = "estimated_rmse"
     ESTIMATED_MAPE = "estimated_mape"
     ESTIMATOR_UNRELIABLE = "estimator_unreliable"
+    CANARY_HARM = "canary_harm"
+    PROMOTE_RECOMMENDED = "promote_recommended"
     CPU_RATIO = "cpu_ratio"
     GPU_RATIO = "gpu_ratio"
     MEMORY_BYTES = "memory_bytes"
@@ -87,11 +89,14 @@ _REGRESSION_ESTIMATES = frozenset({Signal.ESTIMATED_MAE, Signal.ESTIMATED_RMSE, 
 BINARY_ESTIMATES = ESTIMATE_SIGNALS - _REGRESSION_ESTIMATES - {Signal.ESTIMATED_ACCURACY}
 """Estimates that need a positive class."""
 
+CANARY_SIGNALS = frozenset({Signal.CANARY_HARM, Signal.PROMOTE_RECOMMENDED})
+"""Of a version beside another one: the lower bound of its harm; 1 once that is surely tolerable, else 0."""
+
 THRESHOLD_ONLY_SIGNALS = frozenset(
     {
         Signal.F1, Signal.AUC, Signal.ECE, Signal.RMSE, Signal.COST_MEAN, Signal.VOLUME,
         Signal.SELECTION_RATE_DIFFERENCE, Signal.TRUE_POSITIVE_RATE_DIFFERENCE, *RESOURCE_SIGNALS,
-        *ESTIMATE_SIGNALS,
+        *ESTIMATE_SIGNALS, *CANARY_SIGNALS,
     }
 )  # fmt: skip
 """Signals that are no mean of bounded events, so that no e-detector can bet on them."""

@@ -33,7 +33,7 @@ from streams.engine.runner import StageRunner
 from streams.engine.topics import TopicNames
 from streams.settings import Settings, StageName
 from streams.stages import STAGES
-from streams.worker import BrokerWatchService, ControlService, Exporter, Site, StageService, TopicsService
+from streams.worker import Analyst, BrokerWatchService, ControlService, Exporter, Site, StageService, TopicsService
 
 log = structlog.get_logger(__name__)
 
@@ -56,6 +56,8 @@ class Parts:
         Takes what was committed.
     render_status
         Makes the status page.
+    analyst
+        Answers deployment tools.
     services
         Further services, started last: the responders.
     preceding
@@ -66,6 +68,7 @@ class Parts:
     processors: Mapping[StageName, Callable[[int], Processor]]
     exporter: Exporter
     render_status: Callable[[], str]
+    analyst: Analyst | None = None
     services: Sequence[mode.Service] = ()
     preceding: Sequence[mode.Service] = ()
 
@@ -73,6 +76,7 @@ class Parts:
 def product_parts(settings: Settings, names: TopicNames, stages: Iterable[StageName]) -> Parts:
     """Gather the product's own parts; a stage that is not asked for is not imported."""
     # Imported here: a worker of one stage loads neither the others nor their libraries.
+    from streams.web.analysis import BoardAnalyst  # noqa: PLC0415
     from streams.web.exporter import Exporter as ProductExporter  # noqa: PLC0415
     from streams.web.history import History  # noqa: PLC0415
     from streams.web.status import render  # noqa: PLC0415
@@ -85,6 +89,7 @@ def product_parts(settings: Settings, names: TopicNames, stages: Iterable[StageN
         processors={stage: _processor(stage, settings, control) for stage in chosen & set(STAGES)},
         exporter=exporter,
         render_status=lambda: render(exporter, control),
+        analyst=BoardAnalyst(exporter),
         services=_responders(settings, names) if StageName.RESPONDERS in chosen else (),
         preceding=(History(settings=settings, names=names, exporter=exporter),),
     )
@@ -144,6 +149,7 @@ def build_app(settings: Settings, stages: Iterable[StageName], parts: Parts | No
         settings.web,
         runners,
         parts.render_status,
+        analyst=parts.analyst,
         max_fetch_age_seconds=settings.engine.max_poll_interval_seconds,
     )
     services: list[mode.Service] = [

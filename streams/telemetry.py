@@ -109,6 +109,16 @@ DETECTOR_STATISTIC: Final = _gauge(
 DETECTOR_THRESHOLD: Final = _gauge(
     "detector_threshold", "Threshold that the statistic is held against.", *_VERSION, "segment", "monitor_id"
 )
+CANARY_HARM_LOWER: Final = _gauge(
+    "canary_harm_lower_bound", "How much worse a candidate is at least, in the share of bad events.", *_VERSION
+)
+CANARY_HARM_UPPER: Final = _gauge(
+    "canary_harm_upper_bound", "How much worse a candidate is at most, in the share of bad events.", *_VERSION
+)
+CANARY_BLOCKED: Final = _gauge(
+    "canary_blocked", "1 where a candidate cannot be compared: unequal traffic or labels.", *_VERSION
+)
+CANARY_PAIRS: Final = _gauge("canary_pairs", "Pairs of events that the bounds rest on.", *_VERSION)
 ERROR_BUDGET_LEFT: Final = _gauge(
     "error_budget_left_ratio", "Share of an error budget that is left in its period.", *_VERSION, "monitor_id"
 )
@@ -204,7 +214,8 @@ def drop_task(stage: str, partition: int, topics: Iterable[str] = ()) -> None:
 
 
 MODEL_GAUGES: Final[tuple[Gauge, ...]] = (
-    METRIC_VALUE, DETECTOR_STATISTIC, DETECTOR_THRESHOLD, ERROR_BUDGET_LEFT, ERROR_BUDGET_OBJECTIVE,
+    METRIC_VALUE, DETECTOR_STATISTIC, DETECTOR_THRESHOLD, CANARY_HARM_LOWER, CANARY_HARM_UPPER, CANARY_BLOCKED,
+    CANARY_PAIRS, ERROR_BUDGET_LEFT, ERROR_BUDGET_OBJECTIVE,
     LABEL_COVERAGE, WATERMARK, ALERTS,
     RESOURCE_CPU, RESOURCE_GPU, RESOURCE_MEMORY, RESOURCE_QUEUE, RESOURCE_REPLICAS, RESOURCE_COST,
 )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import mode
 import structlog
@@ -36,6 +36,16 @@ class Exporter(Protocol):
 
     def closed(self, stage: StageName, partition: int) -> None:
         """Forget the series of a task that is not ours any more."""
+
+
+class Analyst(Protocol):
+    """What answers deployment tools; `streams.web.analysis` has one, made from a board."""
+
+    def analysis(self, environment: str, model_name: str) -> dict[str, Any] | None:
+        """How a model's canary stands; None for a model that is not known."""
+
+    def gate(self, request: object) -> tuple[bool, str]:
+        """Whether a rollout may go on, and why; ValueError where the request names no model."""
 
 
 class TopicsService(mode.Service):
@@ -137,6 +147,8 @@ class Site(mode.Service):
         Whose beats and readiness `/healthz` and `/readyz` report.
     render_status
         Makes the status page.
+    analyst
+        Answers `/analysis/…` and `/gate/flagger`; without one they are not there.
     monotonic
         The clock that the runners' beats are on.
     """
@@ -147,6 +159,7 @@ class Site(mode.Service):
         runners: Sequence[StageRunner],
         render_status: Callable[[], str],
         *,
+        analyst: Analyst | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         max_fetch_age_seconds: float = 300.0,
     ) -> None:
@@ -154,6 +167,7 @@ class Site(mode.Service):
         self._settings = settings
         self._runners = runners
         self._render_status = render_status
+        self._analyst = analyst
         self._monotonic = monotonic
         self._max_fetch_age_seconds = max_fetch_age_seconds
         self._web: web.AppRunner | None = None
@@ -168,6 +182,9 @@ class Site(mode.Service):
         application.router.add_get("/metrics", self._metrics)
         application.router.add_get("/healthz", self._healthz)
         application.router.add_get("/readyz", self._readyz)
+        if self._analyst is not None:
+            application.router.add_get("/analysis/{environment}/{model}", self._analysis)
+            application.router.add_post("/gate/flagger", self._gate)
         self._web = web.AppRunner(application, access_log=None)
         await self._web.setup()
         host, port = self._settings.host, self._settings.port
@@ -230,6 +247,23 @@ class Site(mode.Service):
         for runner in self._runners:
             runner.measure()
         return web.Response(body=telemetry.render(), headers={"Content-Type": telemetry.CONTENT_TYPE})
+
+    async def _analysis(self, request: web.Request) -> web.Response:
+        environment, model_name = request.match_info["environment"], request.match_info["model"]
+        found = None if self._analyst is None else self._analyst.analysis(environment, model_name)
+        if found is None:
+            text = f"nothing is known of {environment}/{model_name}: expected a model whose partition is here"
+            return web.json_response({"error": text}, status=404)
+        return web.json_response(found)
+
+    async def _gate(self, request: web.Request) -> web.Response:
+        if self._analyst is None:
+            return web.Response(status=404)
+        try:
+            is_open, why = self._analyst.gate(await request.json())
+        except ValueError as error:  # no JSON is one, too
+            return web.Response(status=400, text=f"{error}\n")
+        return web.Response(status=200 if is_open else 403, text=f"{why}\n")
 
     async def _status(self, _request: web.Request) -> web.Response:
         return web.Response(text=self._render_status(), content_type="text/html")

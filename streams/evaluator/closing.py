@@ -13,13 +13,13 @@ from schemas.identifiers import ALL_SEGMENT, digest, segment_name
 from schemas.metrics import BurnStatus, WindowMetrics
 from schemas.monitors import RIVER_DETECTORS, Monitor
 from schemas.references import Reference
-from schemas.signals import ESTIMATE_SIGNALS, OUTCOME_SIGNALS, RESOURCE_SIGNALS, Signal
+from schemas.signals import CANARY_SIGNALS, ESTIMATE_SIGNALS, OUTCOME_SIGNALS, RESOURCE_SIGNALS, Signal
 from streams.control import layout as sections
 from streams.evaluator import alerting
 from streams.evaluator.alert_evidence import evidence_of_alarm, evidence_of_burn, evidence_of_value
 from streams.evaluator.burning import burn_condition, burn_status, leading
 from streams.evaluator.cells import CellKey
-from streams.evaluator.deployments import mark_cell
+from streams.evaluator.deployments import evidence_matures_with, mark_cell, observe_canary
 from streams.evaluator.estimating import estimated_value, estimates, why_unreliable
 from streams.evaluator.fairness import rate_difference
 from streams.evaluator.inputs_seen import current_moves, inputs_of, keep_inputs
@@ -52,6 +52,8 @@ def close_cell(model: ModelEvaluator, cell_ms: int, *, outcomes: bool, now_ms: i
     """
     present = model.in_cell(cell_ms, outcomes=outcomes)
     serving = {d.model_version for d in model.serving(now_ms)}
+    in_maintenance = model.maintenance(cell_ms, cell_ms + milliseconds(model.spec().cell)) is not None
+    canary = None if in_maintenance else observe_canary(model, cell_ms, now_ms, outcomes=outcomes)
     for key, plan in present:
         closing = Closing(
             key=key,
@@ -62,6 +64,7 @@ def close_cell(model: ModelEvaluator, cell_ms: int, *, outcomes: bool, now_ms: i
             n_versions=max(1, len({k.model_version for k, _ in present})),
             now_ms=now_ms,
             maintenance=model.maintenance(cell_ms, cell_ms + plan.cell_ms),
+            canary=canary if canary is not None and canary.candidate == key.model_version else None,
         )
         _close(model, closing)
     end = cell_ms + max((plan.cell_ms for _, plan in present), default=milliseconds(model.spec().cell))
@@ -200,7 +203,10 @@ def _advance_values(
     """Take threshold monitors, error budgets and river's detectors."""
     burns: list[BurnStatus] = []
     for monitor in model.monitors(closing.key.cell_ms):
-        if monitor.signal in RESOURCE_SIGNALS or _is_outcome(monitor) is not closing.outcomes:
+        if monitor.signal in RESOURCE_SIGNALS or not _is_due(model, monitor, outcomes=closing.outcomes):
+            continue
+        if monitor.signal in CANARY_SIGNALS:
+            _judge_canary(model, closing, monitor, scene)
             continue
         if monitor.detector == "threshold":
             condition, value, n, segment = _worst_segment(closing, monitor, view)
@@ -223,6 +229,25 @@ def _burn(model: ModelEvaluator, closing: Closing, monitor: Monitor, scene: Scen
     condition = burn_condition(status, monitor.min_samples)
     step_alert(model, monitor, condition, scene, evidence_of_burn(leading(status), status, scene), [])
     return status
+
+
+def _is_due(model: ModelEvaluator, monitor: Monitor, *, outcomes: bool) -> bool:
+    """Whether a monitor's signal is known when a cell closes for its outcomes, or for its inputs."""
+    if monitor.signal in CANARY_SIGNALS:
+        return evidence_matures_with(model, outcomes=outcomes)
+    return _is_outcome(monitor) is outcomes
+
+
+def _judge_canary(model: ModelEvaluator, closing: Closing, monitor: Monitor, scene: Scene) -> None:
+    """Harm by its lower bound, a recommendation once its upper one is tolerable; nothing where arms are unequal."""
+    status = closing.canary
+    if status is None:
+        return
+    is_known = status.verdict != "blocked"
+    tolerable = 1.0 if status.verdict == "no_harm" else 0.0
+    value = (status.harm_lower if monitor.signal is Signal.CANARY_HARM else tolerable) if is_known else None
+    condition = threshold_condition(monitor, value, status.n_pairs)
+    step_alert(model, monitor, condition, scene, evidence_of_value(monitor, value, status.n_pairs, scene), [])
 
 
 def _is_outcome(monitor: Monitor) -> bool:

@@ -7,11 +7,12 @@ from functools import partial
 from schemas.base import milliseconds
 from schemas.deployments import DeploymentEvent
 from schemas.identifiers import ALL_SEGMENT
+from schemas.metrics import CanaryStatus
 from schemas.monitors import Monitor
 from schemas.signals import INPUT_DRIFT_SIGNALS, OUTCOME_SIGNALS, Signal
 from streams.control import layout as sections
 from streams.control.plan import Plan
-from streams.evaluator import evidence
+from streams.evaluator import canary, evidence
 from streams.evaluator.cells import CellKey
 from streams.evaluator.evidence import CellCount
 from streams.evaluator.inputs_seen import inputs_of
@@ -78,6 +79,31 @@ def observe_cell(model: ModelEvaluator, cell_ms: int, now_ms: int, *, outcomes: 
     _forget(model, cell_ms)
     if newest is not None and newest.generation > 1:
         _publish(model, newest, deployments, cell_ms, outcomes=outcomes)
+
+
+def observe_canary(model: ModelEvaluator, cell_ms: int, now_ms: int, *, outcomes: bool) -> CanaryStatus | None:
+    """Take a closed cell of the versions that serve side by side; None where there are no two, or not this way.
+
+    Parameters
+    ----------
+    model, cell_ms, now_ms, outcomes
+        As of `observe_cell`.
+    """
+    signal = _signal(model)
+    if signal is None or not evidence_matures_with(model, outcomes=outcomes):
+        return None
+    arms = canary.arms_of(model.serving(now_ms))
+    if arms is None:
+        model.state.canary = None
+        return None
+    model.state.canary = canary.observe(
+        model.state.canary,
+        *arms,
+        _cell_counts(model, cell_ms, outcomes=outcomes),
+        cell_ms=cell_ms,
+    )
+    held = model.state.canary
+    return None if held is None else canary.status_of(held, model.spec(), needs_labels=signal in OUTCOME_SIGNALS)
 
 
 def _signal(model: ModelEvaluator) -> Signal | None:

@@ -167,6 +167,24 @@ class BurnHistory(msgspec.Struct):
     """Older ones of the period, summed up."""
 
 
+class CanaryState(msgspec.Struct):
+    """Two arms that serve at the same time, since the share of traffic last changed."""
+
+    name: str
+    candidate: str
+    baseline: str
+    deployment_id: str
+    since_ms: int
+    traffic_ratio: float | None
+    """Announced; None for a shadow, which sees everything."""
+    pairs: tuple[int, int, int] = (0, 0, 0)
+    """Pairs in which the candidate was worse, equal, better."""
+    n_predictions: int = 0
+    n_labelled: int = 0
+    other_predictions: int = 0
+    other_labelled: int = 0
+
+
 class ModelState(msgspec.Struct):
     """One model, without the counts of its cells."""
 
@@ -214,6 +232,7 @@ class ModelState(msgspec.Struct):
     first_reference: int = 0
     """Revision of the first reference that this evaluator published; 0 before."""
     config_revision: str = ""
+    canary: CanaryState | None = None
 
 
 def encode_state(state: ModelState) -> bytes:

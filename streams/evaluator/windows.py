@@ -13,7 +13,7 @@ from detectors.verdict import Status
 from schemas.base import from_milliseconds
 from schemas.identifiers import ALL_SEGMENT
 from schemas.maintenance import Maintenance
-from schemas.metrics import BurnStatus, WindowMetrics
+from schemas.metrics import BurnStatus, CanaryStatus, WindowMetrics
 from schemas.models import TaskKind
 from schemas.monitors import Monitor
 from schemas.signals import Signal
@@ -43,6 +43,8 @@ class Closing:
     now_ms: int
     maintenance: Maintenance | None = None
     """What it overlaps of the model's calendar."""
+    canary: CanaryStatus | None = None
+    """Where this version serves beside the one that it may replace."""
 
     @property
     def is_judged(self) -> bool:
@@ -102,6 +104,7 @@ def window_metrics(
         findings={} if closing.outcomes else findings(whole),
         verdicts=[verdict(one) for one in series if one.key in watched.readings],
         burns=list(burns),
+        canary=closing.canary,
         plan_id=closing.plan.plan_id,
         reference_id=scene.reference.reference_id if scene.reference else "",
         config_revision=scene.config_revision,

@@ -143,6 +143,11 @@ def _values(window: WindowMetrics) -> dict[Labelled, float | None]:
     values: dict[Labelled, float | None] = {}
     if window.label_coverage_ratio is not None:
         values[telemetry.LABEL_COVERAGE, ()] = window.label_coverage_ratio
+    if window.canary is not None:
+        values[telemetry.CANARY_HARM_LOWER, ()] = window.canary.harm_lower
+        values[telemetry.CANARY_HARM_UPPER, ()] = window.canary.harm_upper
+        values[telemetry.CANARY_BLOCKED, ()] = float(window.canary.verdict == "blocked")
+        values[telemetry.CANARY_PAIRS, ()] = float(window.canary.n_pairs)
     for burn in window.burns:
         values[telemetry.ERROR_BUDGET_LEFT, (burn.monitor_id,)] = burn.budget_left_ratio
         values[telemetry.ERROR_BUDGET_OBJECTIVE, (burn.monitor_id,)] = burn.objective

@@ -11,26 +11,38 @@ ALPHA = 0.05
 N_CELLS = 60
 
 
-def run(seed: int, *, harm: float, n: int = 40, other_n: int = 400) -> list[Interval]:
-    """A candidate beside a champion whose error rate rises from .05 to .35: the interval after every cell."""
+BOUND = math.log(2 / ALPHA)
+
+
+def cells(seed: int, *, harm: float, n: int = 40, other_n: int = 400) -> list[PairCounts]:
+    """A candidate beside a champion whose error rate rises from .05 to .35: all pairs after every cell."""
     rng = np.random.default_rng(seed)
     pairs, found = PairCounts(), []
     for base in np.linspace(0.05, 0.35, N_CELLS):
         bad, other = rng.binomial(n, base + harm), rng.binomial(other_n, base)
         pairs = pairs + paired(int(bad), n, int(other), other_n, rng)
-        found.append(confidence_sequence(pairs, ALPHA))
+        found.append(pairs)
     return found
+
+
+def holds(pairs: PairCounts, truth: float) -> bool:
+    """Whether a difference lies in the sequence: what its edges are found by, asked at one point."""
+    return all(log_capital(pairs, truth, rises=rises) < BOUND for rises in (True, False))
 
 
 def test_the_truth_is_never_outside_more_often_than_promised() -> None:
     n_runs = 200
-    missed = sum(any(not each.lower <= 0.03 <= each.upper for each in run(seed, harm=0.03)) for seed in range(n_runs))
+    missed = sum(not all(holds(each, 0.03) for each in cells(seed, harm=0.03)) for seed in range(n_runs))
     assert missed / n_runs <= ALPHA + 2 * math.sqrt(ALPHA * (1 - ALPHA) / n_runs)
 
 
 def test_harm_is_found_and_so_is_its_absence() -> None:
-    assert next(i for i, each in enumerate(run(1, harm=0.25)) if each.lower > 0.05) < 15
-    assert run(2, harm=0.0, n=400)[-1].upper < 0.05
+    harmed = cells(1, harm=0.25)
+    assert next(i for i, each in enumerate(harmed) if confidence_sequence(each, ALPHA).lower > 0.05) < 15
+    assert confidence_sequence(cells(2, harm=0.0, n=400)[-1], ALPHA).upper < 0.05
+    found = confidence_sequence(harmed[-1], ALPHA)
+    assert not holds(harmed[-1], found.lower - 1e-6)
+    assert holds(harmed[-1], found.lower + 1e-6)
 
 
 def test_a_repeated_test_that_is_looked_at_after_every_cell_fails_where_the_sequence_holds() -> None:
@@ -44,7 +56,7 @@ def test_a_repeated_test_that_is_looked_at_after_every_cell_fails_where_the_sequ
             mean = pairs.difference or 0.0
             variance = (pairs.n_worse + pairs.n_better) / pairs.n - mean**2
             called_t |= mean / math.sqrt(variance / pairs.n) > 1.645
-            called_s |= confidence_sequence(pairs, ALPHA).lower > 0.0
+            called_s |= log_capital(pairs, 0.0) >= BOUND
         wrong_t, wrong_s = wrong_t + called_t, wrong_s + called_s
     assert wrong_s / n_runs <= ALPHA
     assert wrong_t / n_runs > 3 * ALPHA
