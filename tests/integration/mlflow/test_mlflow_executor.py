@@ -232,14 +232,27 @@ async def test_a_command_that_comes_twice_is_done_once(stand: Stand) -> None:
     assert counting.n_switches == 1
 
 
-async def test_a_registry_that_is_away_is_asked_again(stand: Stand, mlflow: Mlflow) -> None:
-    mlflow.stop()
+class Away(httpx.AsyncBaseTransport):
+    """A network that is down until it is not."""
+
+    def __init__(self) -> None:
+        self.is_down = True
+        self._network = httpx.AsyncHTTPTransport()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self.is_down:
+            raise httpx.ConnectError("no route", request=request)
+        return await self._network.handle_async_request(request)
+
+
+async def test_a_registry_that_is_away_is_asked_again(stand: Stand) -> None:
+    network = Away()
     await stand.publish(topics.ROLLBACKS, stand.order())
-    executor = stand.executor(MlflowAlias(mlflow.url, alias="champion", timeout_seconds=1))
+    executor = stand.executor(MlflowAlias(stand.mlflow.url, alias="champion", timeout_seconds=5, transport=network))
     await executor.start()
     await executor.reconcile()
     assert await stand.states() == []
-    mlflow.start()
+    network.is_down = False
     await until_ended(stand)
     await executor.stop()
     assert await stand.states() == ["accepted", "executing", "succeeded"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 
+import httpx
 from structlog.testing import capture_logs
 
 from streams.settings import WebSettings
@@ -39,3 +40,33 @@ async def test_an_address_that_others_reach_is_warned_of() -> None:
     found, warnings = await addresses_and_warnings(WebSettings(host="0.0.0.0", port=0))
     assert found == {"127.0.0.1", "127.0.0.2"}
     assert warnings == ["['0.0.0.0']"]
+
+
+class FakeAnalyst:
+    """Knows one model."""
+
+    def analysis(self, environment: str, model_name: str) -> dict[str, object] | None:
+        return {"verdict": "no_harm"} if (environment, model_name) == ("production", "m") else None
+
+    def gate(self, request: object) -> tuple[bool, str]:
+        if not isinstance(request, dict) or "name" not in request:
+            msg = "the body names no model"
+            raise ValueError(msg)
+        return request["name"] == "m", "because"
+
+
+async def test_deployment_tools_are_answered_with_a_status_that_they_act_on() -> None:
+    site = Site(WebSettings(port=0), (), str, analyst=FakeAnalyst())
+    await site.on_start()
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{site.port}") as client:
+            known, unknown = await client.get("/analysis/production/m"), await client.get("/analysis/production/other")
+            assert (known.status_code, known.json()) == (200, {"verdict": "no_harm"})
+            assert unknown.status_code == 404
+            assert "nothing is known of production/other" in unknown.json()["error"]
+            answers = [await client.post("/gate/flagger", content=body) for body in (b'{"name":"m"}', b'{"name":"x"}')]
+            assert [answer.status_code for answer in answers] == [200, 403]
+            wrong = [await client.post("/gate/flagger", content=body) for body in (b"{}", b"no json")]
+            assert [answer.status_code for answer in wrong] == [400, 400]
+    finally:
+        await site.on_stop()
