@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -179,3 +180,52 @@ def list_references(model: AnyModel = None, as_json: Json = False) -> None:
     from streams.commands.references import list_references as body  # noqa: PLC0415
 
     run(body(load_settings(), model=model, as_json=as_json))
+
+
+@app.command(
+    epilog="Example: plumbline gate --model m --monitors monitors.yaml --champion v1.jsonl --candidate v2.jsonl"
+)
+def gate(
+    model: Model,
+    monitors: Annotated[Path, typer.Option(help="File with the model: task, segments, groups, rollback.evidence.")],
+    environment: Environment = DEFAULT_ENVIRONMENT,
+    champion: Annotated[list[Path] | None, typer.Option(help="JSON lines of its predictions; repeat for more.")] = None,
+    champion_labels: Annotated[list[Path] | None, typer.Option(help="JSON lines of its labels.")] = None,
+    candidate: Annotated[list[Path] | None, typer.Option(help="JSON lines of its predictions; repeat.")] = None,
+    candidate_labels: Annotated[list[Path] | None, typer.Option(help="JSON lines of its labels.")] = None,
+    from_topics: Annotated[bool, typer.Option("--from-topics", help="Take shadow traffic from the topics.")] = False,
+    champion_version: Annotated[str | None, typer.Option(help="Only predictions of this version.")] = None,
+    candidate_version: Annotated[str | None, typer.Option(help="Only predictions of this version.")] = None,
+    start: Annotated[str | None, typer.Option(help="With --from-topics: first prediction time, RFC 3339.")] = None,
+    end: Annotated[str | None, typer.Option(help="With --from-topics: first time that is not taken.")] = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="The candidate's training reference; the champion's traffic by default.")
+    ] = None,
+    terms: Annotated[Path | None, typer.Option(help="YAML with limits; see `plumbline schemas gate-terms`.")] = None,
+    json_output: Annotated[Path | None, typer.Option("--json-output", help="Write the result there.")] = None,
+    markdown_output: Annotated[Path | None, typer.Option("--markdown", help="Write a report there.")] = None,
+    publish: Annotated[bool, typer.Option("--publish", help="Publish the outcome as suite `gate`.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Hold a candidate against the champion: exit code 0 it passes, 1 it fails, 2 too little is known."""
+    from streams.commands.gate import Request, Side, ended_with  # noqa: PLC0415
+    from streams.commands.gate import gate as body  # noqa: PLC0415
+
+    request = Request(
+        environment=environment,
+        model_name=model,
+        monitors=monitors,
+        champion=Side(predictions=tuple(champion or ()), labels=tuple(champion_labels or ()), version=champion_version),
+        candidate=Side(
+            predictions=tuple(candidate or ()), labels=tuple(candidate_labels or ()), version=candidate_version
+        ),
+        from_topics=from_topics,
+        start=parse_time(start, option="--start"),
+        end=parse_time(end, option="--end"),
+        reference=reference,
+        terms=terms,
+        json_output=json_output,
+        markdown_output=markdown_output,
+        publish=publish,
+    )
+    raise ended_with(asyncio.run(body(load_settings(), request, as_json=as_json)))

@@ -93,7 +93,7 @@ def check(request: Request) -> None:
 async def build(settings: Settings, request: Request, *, build_with: Build | None = None) -> None:
     """Build a reference, and publish it or write it to a file; files are read before the broker is asked."""
     check(request)
-    spec = None if request.monitors is None else _spec_of_file(request.monitors, request.choice)
+    spec = None if request.monitors is None else spec_of_file(request.monitors, request.choice)
     recording = None if request.from_topics else read_files(request.predictions, request.labels, request.choice)
     if recording is not None:
         _check_any(recording, request.choice)
@@ -148,7 +148,8 @@ def _default_build() -> Build:
     return cast("Build", module.build_reference)
 
 
-def _spec_of_file(path: Path, choice: Choice) -> ModelSpec:
+def spec_of_file(path: Path, choice: Choice) -> ModelSpec:
+    """Read the ModelSpec of a model from a monitors file; UsageError where it has none."""
     return _newest((entry.spec() for entry in load_monitors_file(path).models), choice, where=str(path))
 
 

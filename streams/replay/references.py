@@ -152,6 +152,38 @@ def _bins(spec: ModelSpec, served: Sequence[PredictionEvent], known: Sequence[La
     return reference_from_columns(spec, columns_of(rows), predictions=labels, classes=classes, **kept)
 
 
+def count_under(
+    spec: ModelSpec,
+    bins: Reference,
+    predictions: Iterable[bytes | PredictionEvent],
+    labels: Iterable[bytes | LabelEvent],
+) -> tuple[Plan, list[Block]]:
+    """Count a recording under the bins of a reference that is there already.
+
+    Parameters
+    ----------
+    spec
+        Of the model.
+    bins
+        The reference; its counts are not looked at.
+    predictions, labels
+        Of one model.
+
+    Returns
+    -------
+    tuple
+        The plan, and a block for each segment and cell.
+
+    Raises
+    ------
+    ValueError
+        As of `build_reference`.
+    """
+    served = sorted(_decoded(predictions, PredictionEvent, spec), key=lambda e: _stamp(e.prediction_timestamp))
+    known = sorted(_decoded(labels, LabelEvent, spec), key=lambda e: _stamp(e.label_timestamp))
+    return _count(spec, bins, served, known)
+
+
 def _count(
     spec: ModelSpec, bins: Reference, served: Sequence[PredictionEvent], known: Sequence[LabelEvent]
 ) -> tuple[Plan, list[Block]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,10 @@ import jsonschema
 import pytest
 import yaml
 from deploy_support import DEPLOY, exported
+
+from schemas.metrics import WindowMetrics
+from streams.web.analysis import analysis
+from streams.web.board import Board
 
 TEXT = {"type": "string", "minLength": 1}
 DURATION = {"type": "string", "pattern": r"^\d+(s|m|h)$"}
@@ -90,10 +95,10 @@ def read(path: str) -> Any:
 
 
 def test_they_ask_for_what_there_is() -> None:
-    from streams.web.analysis import analysis
-    from tests.unit.web.test_analysis import NOW, WHICH, board
-
-    document = analysis(board(), *WHICH, NOW) or {}
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    board = Board()
+    board.apply(WindowMetrics(model_name="m", model_version="8", kind="outcomes", window_start=at, window_end=at), at)
+    document = analysis(board, "production", "m", at) or {}
     for metric in read("argo-rollouts/analysis-template.yaml")["spec"]["metrics"]:
         assert metric["provider"]["web"]["jsonPath"][3:-1] in document
         assert "/analysis/{{args.environment}}/{{args.model}}" in metric["provider"]["web"]["url"]

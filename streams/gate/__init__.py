@@ -1,0 +1,1 @@
+"""Before a deployment: a candidate held against the champion on recorded traffic."""
