@@ -178,7 +178,7 @@ def group_rates(counts: GroupCounts, *, minimum_events: int = MINIMUM_EVENTS) ->
     Returns
     -------
     dict
-        "selection_rate", "true_positive_rate", "false_positive_rate" to `Rate`.
+        "selection_rate", "true_positive_rate", "false_positive_rate", "precision" to `Rate`.
     """
     return {name: _rate(k, n, minimum_events) for name, (k, n) in _parts(counts).items()}
 
@@ -201,8 +201,8 @@ def compare_groups(
     -------
     list of Gap
         For each other group, by name: the gaps of "selection_rate" (demographic parity),
-        "true_positive_rate" (equal opportunity) and "false_positive_rate" (with the one before: equalised
-        odds).
+        "true_positive_rate" (equal opportunity), "false_positive_rate" (with the one before: equalised
+        odds) and "precision" (predictive parity).
 
     Raises
     ------
@@ -246,6 +246,7 @@ def _parts(counts: GroupCounts) -> dict[str, tuple[float, float]]:
         "selection_rate": (counts.selected, counts.n),
         "true_positive_rate": (counts.true_positive, counts.actual_positive),
         "false_positive_rate": (counts.false_positive, counts.actual_negative),
+        "precision": (counts.true_positive, counts.true_positive + counts.false_positive),
     }
 
 

@@ -83,6 +83,21 @@ class Estimate(Event):
     realised: float | None = None
 
 
+class FairnessStatus(Event):
+    """How far apart a group's values are: the two furthest, with an interval shared among all pairs."""
+
+    value: float | None = None
+    """None: too few to say, which is no pass."""
+    lower: float | None = None
+    upper: float | None = None
+    n: int = 0
+    """Relevant events of the smallest value that has enough."""
+    highest: str = ""
+    lowest: str = ""
+    too_few: list[str] = Field(default_factory=list)
+    """Values that have events, and fewer than it takes."""
+
+
 class CanaryStatus(Event):
     """A version beside the one that it may replace: how much worse it is, at all times at once.
 
@@ -116,8 +131,8 @@ class WindowMetrics(Event):
     after maturity; never fed to a detector) or `resources`.
 
     A window of more than 2,000 series or segments is several records, one after the other: each has some of the
-    `verdicts` and `segments`, the first one has `values`, `findings`, `burns`, `details` and `estimates`, and all
-    have the rest.
+    `verdicts` and `segments`, the first one has `values`, `findings`, `burns`, `details`, `estimates` and
+    `fairness`, and all have the rest.
     """
 
     environment: str = DEFAULT_ENVIRONMENT
@@ -141,6 +156,8 @@ class WindowMetrics(Event):
     """Performance without labels over all events, by metric."""
     estimates_unreliable: list[str] = Field(default_factory=list)
     """Why the estimates are not to be trusted: monitors with an alert on what they rest on, or what is missing."""
+    fairness: dict[str, FairnessStatus] = Field(default_factory=dict)
+    """`signal:group` to how its values compare."""
     canary: CanaryStatus | None = None
     """Of a version that serves beside the one that it may replace."""
     burns: list[BurnStatus] = Field(default_factory=list)
@@ -171,7 +188,7 @@ class WindowMetrics(Event):
                 "segments": dict(islice(segments, PARCEL_SIZE)),
             }
             if part:
-                cut |= {"values": {}, "findings": {}, "burns": [], "details": {}, "estimates": {}}
+                cut |= {"values": {}, "findings": {}, "burns": [], "details": {}, "estimates": {}, "fairness": {}}
             yield self.model_copy(update=cut)
 
 

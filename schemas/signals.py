@@ -24,6 +24,7 @@ class Signal(StrEnum):
     COST_MEAN = "cost_mean"
     VOLUME = "volume"
     SELECTION_RATE_DIFFERENCE = "selection_rate_difference"
+    SELECTION_RATE_RATIO = "selection_rate_ratio"
     ERROR_RATE = "error_rate"
     ACCURACY = "accuracy"
     MISS_RATE = "miss_rate"
@@ -39,6 +40,9 @@ class Signal(StrEnum):
     MAE = "mae"
     RMSE = "rmse"
     TRUE_POSITIVE_RATE_DIFFERENCE = "true_positive_rate_difference"
+    FALSE_POSITIVE_RATE_DIFFERENCE = "false_positive_rate_difference"
+    EQUALISED_ODDS_DIFFERENCE = "equalised_odds_difference"
+    PREDICTIVE_PARITY_DIFFERENCE = "predictive_parity_difference"
     LABEL_COVERAGE = "label_coverage"
     LABEL_DELAY_P95 = "label_delay_p95"
     ESTIMATED_ACCURACY = "estimated_accuracy"
@@ -62,11 +66,20 @@ class Signal(StrEnum):
     RESOURCE_COST_USD = "resource_cost_usd"
 
 
+_FAIRNESS_OF_OUTCOMES = frozenset(
+    {
+        Signal.TRUE_POSITIVE_RATE_DIFFERENCE, Signal.FALSE_POSITIVE_RATE_DIFFERENCE, Signal.EQUALISED_ODDS_DIFFERENCE,
+        Signal.PREDICTIVE_PARITY_DIFFERENCE,
+    }
+)  # fmt: skip
+FAIRNESS_SIGNALS = _FAIRNESS_OF_OUTCOMES | {Signal.SELECTION_RATE_DIFFERENCE, Signal.SELECTION_RATE_RATIO}
+"""Demographic parity (difference and ratio), equal opportunity, equalised odds, predictive parity."""
+
 OUTCOME_SIGNALS = frozenset(
     {
         Signal.ERROR_RATE, Signal.ACCURACY, Signal.MISS_RATE, Signal.RECALL, Signal.PRECISION,
         Signal.FALSE_DISCOVERY_RATE, Signal.FALSE_POSITIVE_RATE, Signal.F1, Signal.LOG_LOSS, Signal.BRIER,
-        Signal.AUC, Signal.ECE, Signal.MAE, Signal.RMSE, Signal.TRUE_POSITIVE_RATE_DIFFERENCE,
+        Signal.AUC, Signal.ECE, Signal.MAE, Signal.RMSE, *_FAIRNESS_OF_OUTCOMES,
         Signal.LABEL_COVERAGE, Signal.LABEL_DELAY_P95, Signal.ESTIMATOR_UNRELIABLE,
     }
 )  # fmt: skip
@@ -95,7 +108,7 @@ CANARY_SIGNALS = frozenset({Signal.CANARY_HARM, Signal.PROMOTE_RECOMMENDED})
 THRESHOLD_ONLY_SIGNALS = frozenset(
     {
         Signal.F1, Signal.AUC, Signal.ECE, Signal.RMSE, Signal.COST_MEAN, Signal.VOLUME,
-        Signal.SELECTION_RATE_DIFFERENCE, Signal.TRUE_POSITIVE_RATE_DIFFERENCE, *RESOURCE_SIGNALS,
+        *FAIRNESS_SIGNALS, *RESOURCE_SIGNALS,
         *ESTIMATE_SIGNALS, *CANARY_SIGNALS,
     }
 )  # fmt: skip
@@ -108,8 +121,6 @@ FEATURE_SIGNALS = frozenset(
     }
 )  # fmt: skip
 """Signals that every feature has for itself."""
-
-FAIRNESS_SIGNALS = frozenset({Signal.SELECTION_RATE_DIFFERENCE, Signal.TRUE_POSITIVE_RATE_DIFFERENCE})
 
 REGRESSION_SIGNALS = frozenset({Signal.MAE, Signal.RMSE, *_REGRESSION_ESTIMATES})
 """Signals that only models with a value have."""

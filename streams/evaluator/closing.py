@@ -13,7 +13,14 @@ from schemas.identifiers import ALL_SEGMENT, digest, segment_name
 from schemas.metrics import BurnStatus, WindowMetrics
 from schemas.monitors import RIVER_DETECTORS, Monitor
 from schemas.references import Reference
-from schemas.signals import CANARY_SIGNALS, ESTIMATE_SIGNALS, OUTCOME_SIGNALS, RESOURCE_SIGNALS, Signal
+from schemas.signals import (
+    CANARY_SIGNALS,
+    ESTIMATE_SIGNALS,
+    FAIRNESS_SIGNALS,
+    OUTCOME_SIGNALS,
+    RESOURCE_SIGNALS,
+    Signal,
+)
 from streams.control import layout as sections
 from streams.evaluator import alerting
 from streams.evaluator.alert_evidence import evidence_of_alarm, evidence_of_burn, evidence_of_value
@@ -33,7 +40,7 @@ from streams.evaluator.serving import champion
 from streams.evaluator.signals import Counted, input_values, outcome_values, rate_pair
 from streams.evaluator.state import BurnHistory
 from streams.evaluator.watch import Alarm, Watched, threshold_condition, watch
-from streams.evaluator.windows import FAIRNESS, Closing, alert_key, window_metrics
+from streams.evaluator.windows import Closing, alert_key, window_metrics
 
 
 def close_cell(model: ModelEvaluator, cell_ms: int, *, outcomes: bool, now_ms: int) -> None:
@@ -274,11 +281,12 @@ def signal_value(counted: Counted, monitor: Monitor, view: ReferenceView | None 
     signal = monitor.signal
     if signal in ESTIMATE_SIGNALS:
         return estimated_value(estimates(counted, view), monitor), int(counted.total(sections.N_PREDICTIONS))
-    if signal in FAIRNESS:
+    if signal in FAIRNESS_SIGNALS:
         groups = [monitor.group] if monitor.group else list(counted.plan.group_values)
         found = [rate_difference(counted, group, signal) for group in groups]
         known = [item for item in found if item[0] is not None]
-        return max(known, key=lambda item: item[0] or 0.0) if known else (None, 0)
+        worst = min if signal is Signal.SELECTION_RATE_RATIO else max
+        return worst(known, key=lambda item: item[0] or 0.0) if known else (None, 0)
     values = {**input_values(counted), **outcome_values(counted)}
     if signal.value in values:
         name = sections.N_LABELLED if _is_outcome(monitor) else sections.N_PREDICTIONS

@@ -251,7 +251,7 @@ def threshold_condition(monitor: Monitor, value: float | None, n: int) -> Condit
 _FALL_IS_WORSE: Final = frozenset(
     {
         Signal.ACCURACY, Signal.RECALL, Signal.PRECISION, Signal.F1, Signal.AUC, Signal.LABEL_COVERAGE, Signal.VOLUME,
-        Signal.ESTIMATED_ACCURACY, Signal.ESTIMATED_PRECISION, Signal.ESTIMATED_RECALL, Signal.ESTIMATED_F1,
-        Signal.ESTIMATED_SPECIFICITY, Signal.ESTIMATED_AUC, Signal.ESTIMATED_BUSINESS_VALUE,
+        Signal.SELECTION_RATE_RATIO, Signal.ESTIMATED_ACCURACY, Signal.ESTIMATED_PRECISION, Signal.ESTIMATED_RECALL,
+        Signal.ESTIMATED_F1, Signal.ESTIMATED_SPECIFICITY, Signal.ESTIMATED_AUC, Signal.ESTIMATED_BUSINESS_VALUE,
     }
 )  # fmt: skip

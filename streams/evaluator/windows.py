@@ -14,20 +14,16 @@ from schemas.base import from_milliseconds
 from schemas.identifiers import ALL_SEGMENT
 from schemas.maintenance import Maintenance
 from schemas.metrics import BurnStatus, CanaryStatus, WindowMetrics
-from schemas.models import TaskKind
 from schemas.monitors import Monitor
-from schemas.signals import Signal
 from streams.control import layout as sections
 from streams.control.plan import Plan
 from streams.evaluator.cells import CellKey, Dense
-from streams.evaluator.fairness import rate_difference
+from streams.evaluator.fairness import all_fairness
 from streams.evaluator.scene import Scene
 from streams.evaluator.series import Reading, Series
 from streams.evaluator.signals import Counted, findings, input_values, outcome_values
 from streams.evaluator.state import ModelState
 from streams.evaluator.watch import Watched
-
-FAIRNESS = (Signal.SELECTION_RATE_DIFFERENCE, Signal.TRUE_POSITIVE_RATE_DIFFERENCE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +82,8 @@ def window_metrics(
         for name in sorted(closing.cell)
         if name != ALL_SEGMENT and closing.outcomes
     }
-    shown = {**values(whole), **_fairness_values(closing, whole)}
+    fairness = all_fairness(whole, outcomes=closing.outcomes)
+    shown = {**values(whole), **{name: each.value for name, each in fairness.items()}}
     n_labels = int(whole.total(sections.N_LABELLED)) if closing.outcomes else 0
     verdict = partial(_verdict, state, closing, watched)
     return WindowMetrics(
@@ -104,19 +101,13 @@ def window_metrics(
         findings={} if closing.outcomes else findings(whole),
         verdicts=[verdict(one) for one in series if one.key in watched.readings],
         burns=list(burns),
+        fairness=fairness,
         canary=closing.canary,
         plan_id=closing.plan.plan_id,
         reference_id=scene.reference.reference_id if scene.reference else "",
         config_revision=scene.config_revision,
         details={} if closing.maintenance is None else {"maintenance": closing.maintenance.comment},
     )
-
-
-def _fairness_values(closing: Closing, whole: Counted) -> dict[str, float | None]:
-    if closing.plan.spec.task is not TaskKind.BINARY:
-        return {}
-    signal = FAIRNESS[1] if closing.outcomes else FAIRNESS[0]
-    return {f"{signal.value}:{group}": rate_difference(whole, group, signal)[0] for group in closing.plan.group_values}
 
 
 def _verdict(state: ModelState, closing: Closing, watched: Watched, one: Series) -> dict[str, Any]:
