@@ -90,7 +90,11 @@ class Explanation(Event):
     """What lies behind, as far as counts tell."""
 
     top_features: list[TopFeature] = Field(default_factory=list)
-    attribution: Literal["model", "data", "pipeline", "unknown"] = "unknown"
+    attribution: Literal["model", "data", "pipeline", "label", "unknown"] = "unknown"
+    rule: str = ""
+    """Name of the rule that gave the attribution."""
+    why: str = ""
+    """That rule's reason, for a person."""
 
 
 class Lineage(Event):

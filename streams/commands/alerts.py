@@ -95,7 +95,8 @@ def in_words(alert: Alert, *, ack: Said | None, freeze: Said | None) -> Iterator
             where = " ".join(part for part in (line.monitor_id, line.feature, line.segment) if part)
             held = "" if line.reference_value is None else f", reference {cell(line.reference_value)}"
             yield f"{title}: {where}: {cell(line.value)}{held} ({line.share_ratio:.0%} of the statistic)"
-    yield f"cause: {alert.explanation.attribution}"
+    cause = alert.explanation
+    yield f"cause: {cause.attribution}" + (f" ({cause.rule}: {cause.why})" if cause.rule else "")
     yield from (f"  {each.name}: {each.summary}" for each in alert.explanation.top_features)
     yield from (f"{name}: {value}" for name, value in alert.lineage.model_dump().items() if value)
     yield f"seen by: {'nobody' if ack is None else f'{ack} ({cell(ack.at)})'}"

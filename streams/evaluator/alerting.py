@@ -19,7 +19,8 @@ from schemas.base import from_milliseconds, milliseconds
 from schemas.identifiers import ALL_SEGMENT, digest, stable_id
 from schemas.models import ModelSpec
 from schemas.monitors import Monitor
-from schemas.signals import INPUT_DRIFT_SIGNALS, OUTCOME_SIGNALS, Signal
+from schemas.signals import OUTCOME_SIGNALS, Signal
+from streams.evaluator.blame import blame
 from streams.evaluator.lifecycle import Condition, Life, Terms, advance, supersede
 from streams.evaluator.scene import Scene
 from streams.evaluator.state import AlertState
@@ -68,11 +69,8 @@ def explain(monitor: Monitor, scene: Scene) -> Explanation:
         TopFeature(name=name, contribution_ratio=moved / total if total else 0.0, summary=words)
         for name, moved, words in scene.moves.top
     ]
-    if monitor.signal in {Signal.TYPE_VIOLATION_RATIO, Signal.SCHEMA_VIOLATION_RATIO, Signal.MISSING_RATIO}:
-        return Explanation(top_features=features, attribution="pipeline")
-    if monitor.signal in INPUT_DRIFT_SIGNALS:
-        return Explanation(top_features=features, attribution="data")
-    return Explanation(top_features=features, attribution="unknown")
+    rule = blame(monitor, scene)
+    return Explanation(top_features=features, attribution=rule.cause, rule=rule.name, why=rule.why)
 
 
 def next_alert(

@@ -24,6 +24,7 @@ from schemas.signals import (
 from streams.control import layout as sections
 from streams.evaluator import alerting
 from streams.evaluator.alert_evidence import evidence_of_alarm, evidence_of_burn, evidence_of_value
+from streams.evaluator.blame import with_other_versions
 from streams.evaluator.burning import burn_condition, burn_status, leading
 from streams.evaluator.cells import CellKey
 from streams.evaluator.deployments import evidence_matures_with, mark_cell, observe_canary
@@ -331,6 +332,7 @@ def step_alert(
     previous = model.state.alerts.get(name)
     if previous is None and condition is not Condition.BREACH:
         return
+    scene, evidence = with_other_versions(model.state.alerts.values(), monitor, scene, evidence)
     fingerprint = digest(alerting.alert_labels(monitor, scene.spec, scene.model_version))[:16]
     n_before = model.state.n_alerts.get(fingerprint, 0)
     if previous is not None and condition is not Condition.NO_DATA:

@@ -16,6 +16,7 @@ from schemas.models import TaskKind
 from schemas.monitors import Monitor
 from streams.control import layout as sections
 from streams.control.plan import Plan
+from streams.evaluator.explaining import describe_move
 from streams.evaluator.reference_view import ReferenceView, Slots
 from streams.evaluator.series import Reading, Series, Shown
 from streams.evaluator.signals import Counted
@@ -74,10 +75,8 @@ def slots_of(series: Series, plan: Plan) -> Slots:
     return Slots(sections.PREDICTION, len(plan.classes), ordered=False)
 
 
-def _labels(series: Series, plan: Plan) -> list[str]:
-    """The names of the slots that are compared."""
-    if series.feature is not None:
-        return plan.bins[plan.feature_names.index(series.feature)].labels()
+def _labels(plan: Plan) -> list[str]:
+    """The names of the slots of predictions that are compared."""
     if plan.prediction_bins is not None:
         return plan.prediction_bins.labels()
     if plan.spec.task is TaskKind.BINARY:
@@ -169,6 +168,9 @@ class _Stack:
 
     def _most_moved(self, i: int, held: HeldStack, counts: NDArray[np.int64]) -> str:
         expected, share = held.probabilities[i], counts[i] / counts[i].sum()
+        feature = self._series[i].feature
+        if feature is not None:
+            return describe_move(self._plan.bins[self._plan.feature_names.index(feature)], expected, share)
         slot = int(np.abs(share - expected).argmax())
-        name = _labels(self._series[i], self._plan)[slot]
+        name = _labels(self._plan)[slot]
         return f"{name}: {expected[slot]:.1%} in the reference, {share[slot]:.1%} now"

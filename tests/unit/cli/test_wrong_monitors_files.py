@@ -116,7 +116,10 @@ CASES = {
         f"{AT}.features = ['a']: expected only with signal: feature",
     ),
     "by": (monitor("signal: recall, by: [carrier]"), f"{AT}.by = ['carrier']: expected some of segments = []"),
-    "group": (monitor("signal: recall, group: sex"), f"{AT}.group = 'sex': expected only with signal: selection_rate"),
+    "group": (
+        monitor("signal: recall, group: sex"),
+        f"{AT}.group = 'sex': expected only with signal: equalised_odds_difference",
+    ),
     "groups": (
         monitor("signal: selection_rate_difference, detector: threshold, thresholds: {set: 1}"),
         f"{AT}.signal = 'selection_rate_difference': compares groups: expected groups of the model to be named",
