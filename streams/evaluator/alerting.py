@@ -19,7 +19,7 @@ from schemas.base import from_milliseconds, milliseconds
 from schemas.identifiers import ALL_SEGMENT, digest, stable_id
 from schemas.models import ModelSpec
 from schemas.monitors import Monitor
-from schemas.signals import OUTCOME_SIGNALS, Signal
+from schemas.signals import CANARY_SIGNALS, OUTCOME_SIGNALS, Signal
 from streams.evaluator.blame import blame
 from streams.evaluator.lifecycle import Condition, Life, Terms, advance, supersede
 from streams.evaluator.scene import Scene
@@ -252,5 +252,12 @@ def _state(
         series=list(series),
         severity=monitor.severity.value,
         body=alert.to_bytes(),
-        needs_labels=monitor.signal in OUTCOME_SIGNALS,
+        needs_labels=_needs_labels(monitor, scene.spec),
     )
+
+
+def _needs_labels(monitor: Monitor, spec: ModelSpec) -> bool:
+    """Whether a monitor is fed by outcomes; a canary is where the evidence that it compares is."""
+    if monitor.signal in CANARY_SIGNALS:
+        return spec.rollback.evidence in {signal.value for signal in OUTCOME_SIGNALS}
+    return monitor.signal in OUTCOME_SIGNALS

@@ -27,7 +27,7 @@ from streams.evaluator.alert_evidence import evidence_of_alarm, evidence_of_burn
 from streams.evaluator.blame import with_other_versions
 from streams.evaluator.burning import burn_condition, burn_status, leading
 from streams.evaluator.cells import CellKey
-from streams.evaluator.deployments import evidence_matures_with, mark_cell, observe_canary
+from streams.evaluator.deployments import evidence_matures_with, mark_cell, observe_canary, raised_in
 from streams.evaluator.estimating import estimated_value, estimates, why_unreliable
 from streams.evaluator.fairness import rate_difference
 from streams.evaluator.inputs_seen import current_moves, inputs_of, keep_inputs
@@ -118,8 +118,9 @@ def _with_estimates(
     found = estimates(closing.counted(), view, realised=window.values if closing.outcomes else None)
     if not found:
         return window
-    version = closing.key.model_version
-    doubts = why_unreliable(model.state.alerts.values(), model.monitors(closing.key.cell_ms), version)
+    cell_ms, version = closing.key.cell_ms, closing.key.model_version
+    raised = raised_in(model, version, cell_ms, outcomes=closing.outcomes)
+    doubts = why_unreliable(raised, model.monitors(cell_ms))
     return window.model_copy(update={"estimates": found, "estimates_unreliable": doubts})
 
 

@@ -240,7 +240,7 @@ def _publish(
         return  # it had not been deployed yet
     version = newest.model_version
     drift = {m.monitor_id for m in model.monitors(cell_ms) if m.signal in INPUT_DRIFT_SIGNALS}
-    raised = _raised(model, version, cell_ms, outcomes=outcomes)
+    raised = raised_in(model, version, cell_ms, outcomes=outcomes)
     event = evidence.evidence_event(
         model=model.state,
         spec=spec,
@@ -264,7 +264,7 @@ def _publish(
     model.publish(event)
 
 
-def _raised(model: ModelEvaluator, version: str, cell_ms: int, *, outcomes: bool) -> dict[str, str]:
+def raised_in(model: ModelEvaluator, version: str, cell_ms: int, *, outcomes: bool) -> dict[str, str]:
     """Fingerprints of a version's alerts by monitor: on outcomes as they are, on inputs as they were in the cell."""
     alerts = [a for a in model.state.alerts.values() if a.model_version == version and a.needs_labels is outcomes]
     inputs = inputs_of(model, cell_ms).raised if outcomes else ()

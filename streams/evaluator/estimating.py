@@ -24,7 +24,6 @@ from streams.control import layout as sections
 from streams.control.layout import FIXED_POINT, N_SCORE_BINS
 from streams.evaluator.reference_view import ReferenceView
 from streams.evaluator.signals import Counted
-from streams.evaluator.state import AlertState
 
 LEAST_LABELLED: Final = 200
 """Labelled events of the reference, below which nothing is estimated."""
@@ -165,11 +164,10 @@ def estimated_value(found: Mapping[str, Estimate], monitor: Monitor) -> float | 
     return None if estimate is None else estimate.value
 
 
-def why_unreliable(alerts: Iterable[AlertState], monitors: Iterable[Monitor], version: str) -> list[str]:
-    """Monitors with an alert in force on what the estimates of a version rest on."""
+def why_unreliable(raised: Iterable[str], monitors: Iterable[Monitor]) -> list[str]:
+    """Of monitors with an alert in force, those on what estimates rest on."""
     doubtful = {monitor.monitor_id for monitor in monitors if monitor.signal in UNRELIABLE_SIGNALS}
-    raised = {a.monitor_id for a in alerts if a.model_version == version and a.status in {"firing", "no_data"}}
-    return sorted(doubtful & raised)
+    return sorted(doubtful & set(raised))
 
 
 def residual_values(view: ReferenceView) -> NDArray[np.float64] | None:
